@@ -1,0 +1,281 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"roost/mailbox/message"
+)
+
+// Intake is one message that Roost takes responsibility for, with everything
+// that its `250` promises. It goes into one commit: all of it or nothing.
+type Intake struct {
+	Body    *Spool      // the message with CRLF line ends, as it is stored; the caller closes it
+	From    string      // reverse-path, for the pack's record; empty for <>
+	Place   []Placement // local mailboxes
+	Queue   []Outgoing  // remote destinations
+	Journal []Line
+}
+
+// Placement puts one copy of a message into one mailbox: that with the ID
+// Folder, or that with the Use, or that with the Name, which is made when it
+// is missing; INBOX if none is given or the Use is nowhere.
+type Placement struct {
+	Account  AccountID
+	Folder   FolderID
+	Use      SpecialUse
+	Name     string
+	Prefix   []byte // header fields put in front of the body, each ending in CRLF
+	Flags    Flags
+	Keywords []string
+	Date     time.Time // INTERNALDATE; zero is now
+	// Uncounted lets the message in though the account is over its quota.
+	Uncounted bool
+}
+
+// Placed tells where a copy came to lie, in the order of Intake.Place.
+type Placed struct {
+	Account     AccountID
+	Folder      FolderID
+	UIDValidity uint32
+	UID         UID
+}
+
+// Accepted is the receipt for an Intake.
+type Accepted struct {
+	ID     BodyID
+	Placed []Placed
+}
+
+// String is the receipt's number, as SMTP replies and the journal show it.
+func (id BodyID) String() string { return fmt.Sprintf("%08x", uint64(id)) }
+
+// Accept stores a message. When it returns nil, the message is on disk, synced,
+// everywhere that it has to go; after any error it is nowhere. Errors:
+// ErrOverQuota, ErrFull, ErrNotFound (an account or the mailbox with the ID is
+// gone), ErrLimit and ErrInvalid (keywords, names); anything else is trouble.
+func (s *Store) Accept(ctx context.Context, in Intake) (Accepted, error) {
+	st, err := s.stage(&in)
+	if err != nil {
+		return Accepted{}, err
+	}
+	var out Accepted
+	err = s.update(ctx, func(tx *tx) (err error) {
+		out, err = tx.accept(st)
+		return err
+	})
+	return out, err
+}
+
+// staged is an Intake whose body is in a pack already.
+type staged struct {
+	*Intake
+	id    BodyID
+	row   bodyRow
+	facts Facts // but for what differs by placement
+}
+
+// stage does the work that needs no transaction: it parses the message, renders
+// what FETCH will ask for, compresses the body and appends it to a pack.
+func (s *Store) stage(in *Intake) (*staged, error) {
+	if err := s.room(in.Body.Size()); err != nil {
+		return nil, err
+	}
+	part, err := message.Parse(in.Body.Reader())
+	if err != nil {
+		return nil, fmt.Errorf("parse the message: %w", err)
+	}
+	now := time.Now()
+	st := &staged{Intake: in, id: BodyID(s.bodyID.Add(1))}
+	st.facts = Facts{
+		Body:       st.id,
+		Size:       in.Body.Size(),
+		HeaderSize: part.Body,
+		Saved:      now.UTC(),
+		Envelope:   message.AppendEnvelope(nil, part.Header),
+		Structure:  message.AppendBodyStructure(nil, part, true),
+	}
+	chunks := s.NewSpool(1 << 40)
+	defer chunks.Close()
+	h := recordHead{id: st.id, raw: in.Body.Size(), date: now, from: in.From}
+	if h.chunks, err = compress(s.zip, in.Body.Reader(), h.raw, chunks); err != nil {
+		return nil, fmt.Errorf("compress the message: %w", err)
+	}
+	for i := range in.Place {
+		p := &in.Place[i]
+		if p.Date.IsZero() {
+			p.Date = now
+		}
+		if i == 0 {
+			h.date = p.Date
+		}
+		h.places = append(h.places, recordPlace{p.Account, p.target(), p.Flags, p.Prefix})
+	}
+	start := h.encode()
+	st.row = bodyRow{head: int64(len(start)), stored: chunks.Size(), raw: h.raw}
+	if st.row.pack, st.row.offset, err = s.packs.append(start, chunks); err != nil {
+		return nil, s.trouble(fmt.Errorf("write the pack: %w", err))
+	}
+	return st, nil
+}
+
+// target names the mailbox for the record in the pack.
+func (p *Placement) target() string {
+	switch {
+	case p.Folder != 0:
+		return fmt.Sprintf("#%d", p.Folder)
+	case p.Use != "":
+		return string(p.Use)
+	case p.Name != "":
+		return p.Name
+	}
+	return Inbox
+}
+
+func (tx *tx) accept(st *staged) (Accepted, error) {
+	for i := range st.Place {
+		if err := tx.admit(&st.Place[i], st.facts.Size); err != nil {
+			return Accepted{}, err
+		}
+	}
+	row := st.row
+	row.refs = int64(len(st.Place) + len(st.Queue))
+	out := Accepted{ID: st.id}
+	if row.refs > 0 {
+		if err := tx.addBody(st.id, row); err != nil {
+			return out, err
+		}
+	}
+	for i := range st.Place {
+		p := &st.Place[i]
+		f, err := tx.target(p)
+		if err != nil {
+			return out, err
+		}
+		m := st.facts
+		m.Prefix, m.Date = p.Prefix, p.Date
+		m.Size += int64(len(p.Prefix))
+		m.HeaderSize += int64(len(p.Prefix))
+		keywords, err := f.keywordBits(p.Keywords, true)
+		if err != nil {
+			return out, err
+		}
+		if err := tx.addMessages(p.Account, &f, []Facts{m}, []Entry{{Flags: p.Flags, Keywords: keywords}}); err != nil {
+			return out, err
+		}
+		out.Placed = append(out.Placed, Placed{p.Account, f.ID, f.UIDValidity, f.UIDNext - 1})
+	}
+	for i := range st.Queue {
+		if err := tx.enqueue(st.id, st.facts.Size, st.Queue[i]); err != nil {
+			return out, err
+		}
+	}
+	for i := range st.Journal {
+		if st.Journal[i].Message == 0 {
+			st.Journal[i].Message = st.id
+		}
+		if err := tx.log(st.Journal[i]); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// admit holds a placement against its account before the first put.
+func (tx *tx) admit(p *Placement, size int64) error {
+	a, err := tx.account(p.Account)
+	if err != nil {
+		return err
+	}
+	if a.Quota > 0 && !p.Uncounted {
+		st, err := tx.state(p.Account)
+		if err != nil {
+			return err
+		}
+		if st.bytes+size > a.Quota {
+			return faultf(ErrOverQuota, "the mailboxes of %s are full", a.Address)
+		}
+	}
+	if p.Folder != 0 {
+		_, err = tx.folder(p.Account, p.Folder)
+		return err
+	}
+	if p.Name != "" {
+		p.Name, err = checkName(p.Name)
+	}
+	return err
+}
+
+func (tx *tx) target(p *Placement) (Folder, error) {
+	switch {
+	case p.Folder != 0:
+		return tx.folder(p.Account, p.Folder)
+	case p.Use != "":
+		all, err := tx.folders(p.Account)
+		if err != nil {
+			return Folder{}, err
+		}
+		for _, f := range all {
+			if f.Use == p.Use {
+				return f, nil
+			}
+		}
+	case p.Name != "":
+		if tx.Bucket(bNames).Get(nameKey(p.Account, p.Name)) == nil {
+			if err := tx.createAbove(p.Account, p.Name); err != nil {
+				return Folder{}, err
+			}
+			if err := tx.createFolder(p.Account, p.Name, "", true); err != nil {
+				return Folder{}, err
+			}
+		}
+		return tx.folderNamed(p.Account, p.Name)
+	}
+	return tx.folder(p.Account, InboxID)
+}
+
+// addMessages puts messages behind the last one of a mailbox, giving them UIDs
+// in order and one modseq. Their bodies are counted by the caller.
+func (tx *tx) addMessages(id AccountID, f *Folder, facts []Facts, entries []Entry) error {
+	modSeq, err := tx.advance(id)
+	if err != nil {
+		return err
+	}
+	st, err := tx.state(id)
+	if err != nil {
+		return err
+	}
+	if uint64(f.UIDNext)+uint64(len(facts)) >= 1<<32 {
+		return faultf(ErrLimit, "the mailbox %s has used up its UIDs", f.Name)
+	}
+	for len(facts) > 0 {
+		first := f.UIDNext
+		block, err := tx.block(id, f.ID, first)
+		if err != nil {
+			return err
+		}
+		for len(facts) > 0 && f.UIDNext/blockUIDs == first/blockUIDs {
+			m, e := &facts[0], entries[0]
+			m.UID, e.UID, e.ModSeq = f.UIDNext, f.UIDNext, modSeq
+			f.UIDNext++
+			if err := tx.putFacts(id, f.ID, m); err != nil {
+				return err
+			}
+			f.count(e, 1)
+			f.Bytes += m.Size
+			st.messages++
+			st.bytes += m.Size
+			block = append(block, e)
+			facts, entries = facts[1:], entries[1:]
+		}
+		if err := tx.putBlock(id, f.ID, first, block); err != nil {
+			return err
+		}
+	}
+	f.HighestModSeq = modSeq
+	if err := tx.putState(id, st); err != nil {
+		return err
+	}
+	return tx.putFolder(id, *f)
+}

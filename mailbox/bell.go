@@ -1,0 +1,44 @@
+package mailbox
+
+import "sync"
+
+// outboxBell is the bell of the outbox; no account has this number.
+const outboxBell AccountID = 0
+
+// bells tell that something changed, never what: who wakes reads the store.
+// They are level-triggered by order of use: take the channel, read, then wait.
+type bells struct {
+	mu sync.Mutex
+	of map[AccountID]chan struct{}
+}
+
+func (b *bells) next(id AccountID) <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.of == nil {
+		b.of = make(map[AccountID]chan struct{})
+	}
+	c := b.of[id]
+	if c == nil {
+		c = make(chan struct{})
+		b.of[id] = c
+	}
+	return c
+}
+
+func (b *bells) ring(id AccountID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.of[id]; c != nil {
+		close(c)
+		delete(b.of, id)
+	}
+}
+
+// Bell returns a channel that is closed at the next commit that changes
+// something of the account. Take it first, then read the changes, then wait on
+// it: nothing falls between. Each ring needs a new channel.
+func (s *Store) Bell(id AccountID) <-chan struct{} { return s.bells.next(id) }
+
+// OutboxBell is Bell for the outbox.
+func (s *Store) OutboxBell() <-chan struct{} { return s.bells.next(outboxBell) }

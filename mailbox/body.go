@@ -1,0 +1,228 @@
+package mailbox
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// BodyID names a message body for good. Copies of a message share one.
+type BodyID uint64
+
+// bodyRow tells where a body lies and how many message and outbox rows need it.
+type bodyRow struct {
+	pack   packNumber
+	offset int64 // of the record in the pack
+	head   int64 // length of preamble and head
+	stored int64 // length of the chunks
+	raw    int64 // length of the body itself
+	refs   int64
+}
+
+func bodyKey(k []byte) uint64 {
+	if len(k) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(k)
+}
+
+func parseBodyRow(v []byte) (bodyRow, error) {
+	if v == nil {
+		return bodyRow{}, fmt.Errorf("a message without a body: %w", ErrCorrupt)
+	}
+	d := decoder{b: v}
+	row := bodyRow{
+		pack: packNumber(d.uvarint()), offset: int64(d.uvarint()), head: int64(d.uvarint()),
+		stored: int64(d.uvarint()), raw: int64(d.uvarint()), refs: int64(d.uvarint()),
+	}
+	if row.head < preambleLength || row.head > preambleLength+maxHead || row.offset < 0 || row.stored < 0 || row.raw < 0 {
+		d.bad = true
+	}
+	return row, d.err("body row")
+}
+
+func (tx *tx) bodyRow(id BodyID) (bodyRow, error) {
+	return parseBodyRow(tx.Bucket(bBodies).Get(be64(uint64(id))))
+}
+
+func (tx *tx) putBodyRow(id BodyID, row bodyRow) error {
+	b := make([]byte, 0, 32)
+	for _, n := range []int64{int64(row.pack), row.offset, row.head, row.stored, row.raw, row.refs} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	return tx.put(bBodies, be64(uint64(id)), b)
+}
+
+// addBody makes the row of a body that has just been appended to a pack.
+func (tx *tx) addBody(id BodyID, row bodyRow) error {
+	p, err := tx.packRow(row.pack)
+	if err != nil {
+		return err
+	}
+	p.size = max(p.size, row.offset+row.head+row.stored)
+	p.live += row.head + row.stored
+	p.records++
+	if err := tx.putPackRow(row.pack, p); err != nil {
+		return err
+	}
+	return tx.putBodyRow(id, row)
+}
+
+// retain notes n more rows that need a body.
+func (tx *tx) retain(id BodyID, n int64) error {
+	row, err := tx.bodyRow(id)
+	if err != nil {
+		return err
+	}
+	row.refs += n
+	return tx.putBodyRow(id, row)
+}
+
+// release notes that a row no longer needs a body. The last one frees it, and
+// the last body of a full pack frees the pack.
+func (tx *tx) release(id BodyID) error {
+	row, err := tx.bodyRow(id)
+	if err != nil {
+		return err
+	}
+	if row.refs--; row.refs > 0 {
+		return tx.putBodyRow(id, row)
+	}
+	if err := tx.delete(bBodies, be64(uint64(id))); err != nil {
+		return err
+	}
+	p, err := tx.packRow(row.pack)
+	if err != nil {
+		return err
+	}
+	p.live -= row.head + row.stored
+	p.records--
+	if p.records == 0 && p.size >= packSize {
+		tx.deadPacks = append(tx.deadPacks, row.pack)
+		return tx.delete(bPacks, be32(uint32(row.pack)))
+	}
+	return tx.putPackRow(row.pack, p)
+}
+
+// Message is one message open for reading: the bytes that this mailbox adds in
+// front, then the shared body. It holds no transaction and no file. It may be
+// read from several goroutines.
+type Message struct {
+	Facts
+	s   *Store
+	row bodyRow
+
+	mu     sync.Mutex
+	chunks []chunk // nil until the first read
+	whole  []byte  // the record, when it is small enough to be read at once
+	open   int     // the chunk that is in text
+	text   []byte
+}
+
+// wholeRecord is the size up to which a record is read in one go.
+const wholeRecord = 64 << 10
+
+// ReadAt reads from the message as it is fetched, as io.ReaderAt. A body whose
+// checksum does not hold gives ErrCorrupt, never its bytes; one that was
+// expunged meanwhile may give ErrNotFound.
+func (m *Message) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("read a message: negative offset")
+	}
+	n := 0
+	if off < int64(len(m.Prefix)) {
+		n = copy(p, m.Prefix[off:])
+		off += int64(n)
+	}
+	for n < len(p) {
+		at := off - int64(len(m.Prefix))
+		if at >= m.row.raw {
+			return n, io.EOF
+		}
+		k, err := m.readBody(p[n:], at)
+		if err != nil {
+			return n, err
+		}
+		n += k
+		off += int64(k)
+	}
+	return n, nil
+}
+
+// Reader reads the message from its start.
+func (m *Message) Reader() *io.SectionReader { return io.NewSectionReader(m, 0, m.Size) }
+
+// readBody copies from the one chunk that off falls into.
+func (m *Message) readBody(p []byte, off int64) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.chunks == nil {
+		if err := m.readHead(); err != nil {
+			return 0, err
+		}
+	}
+	i := int(off / chunkSize)
+	if m.text == nil || m.open != i {
+		if err := m.readChunk(i); err != nil {
+			return 0, err
+		}
+	}
+	at := int(off % chunkSize)
+	if at >= len(m.text) {
+		return 0, fmt.Errorf("a message is shorter than its row says: %w", ErrCorrupt)
+	}
+	return copy(p, m.text[at:]), nil
+}
+
+func (m *Message) readHead() error {
+	b := make([]byte, m.row.head)
+	if total := m.row.head + m.row.stored; total <= wholeRecord {
+		b = make([]byte, total)
+	}
+	if err := m.s.packs.readAt(m.row.pack, b, m.row.offset); err != nil {
+		return fmt.Errorf("read a message from pack %d: %w", m.row.pack, err)
+	}
+	h, err := parseHead(b)
+	if err != nil {
+		return fmt.Errorf("pack %d at %d: %w", m.row.pack, m.row.offset, err)
+	}
+	if h.id != m.Body || h.raw != m.row.raw {
+		return fmt.Errorf("pack %d at %d holds another message: %w", m.row.pack, m.row.offset, ErrCorrupt)
+	}
+	m.chunks = h.chunks
+	if m.chunks == nil {
+		m.chunks = []chunk{}
+	}
+	if int64(len(b)) > m.row.head {
+		m.whole = b[m.row.head:]
+	}
+	return nil
+}
+
+func (m *Message) readChunk(i int) error {
+	if i >= len(m.chunks) {
+		return fmt.Errorf("a message is shorter than its row says: %w", ErrCorrupt)
+	}
+	var off int64
+	for _, c := range m.chunks[:i] {
+		off += c.stored
+	}
+	c := m.chunks[i]
+	var stored []byte
+	if m.whole != nil {
+		stored = m.whole[off : off+c.stored]
+	} else {
+		stored = make([]byte, c.stored)
+		if err := m.s.packs.readAt(m.row.pack, stored, m.row.offset+m.row.head+off); err != nil {
+			return fmt.Errorf("read a message from pack %d: %w", m.row.pack, err)
+		}
+	}
+	text, err := c.open(m.s.unzip, m.text[:0], stored)
+	if err != nil {
+		m.text = nil
+		return fmt.Errorf("pack %d at %d: %w", m.row.pack, m.row.offset, err)
+	}
+	m.text, m.open = text, i
+	return nil
+}

@@ -1,0 +1,191 @@
+package mailbox
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+)
+
+// Snapshot is a mailbox at one moment.
+type Snapshot struct {
+	Folder  Folder
+	Entries []Entry // in UID order: Entries[n-1] has sequence number n
+}
+
+// Snapshot reads a mailbox's entries. ErrNotFound.
+func (s *Store) Snapshot(id AccountID, folder FolderID) (Snapshot, error) {
+	var snap Snapshot
+	err := s.view(func(tx *tx) (err error) {
+		if snap.Folder, err = tx.folder(id, folder); err != nil {
+			return err
+		}
+		snap.Entries = make([]Entry, 0, snap.Folder.Messages)
+		all, err := tx.entries(id, folder)
+		snap.Entries = append(snap.Entries, all...)
+		return err
+	})
+	return snap, err
+}
+
+// Changes is what happened in a mailbox after a modseq.
+type Changes struct {
+	Folder   Folder
+	Changed  []Entry // new messages and changed ones, in UID order
+	Vanished []UID   // expunged ones, in order, also those that came and went since
+}
+
+// Changes tells what happened in a mailbox since the caller saw it at modseq
+// since, the HighestModSeq of an earlier answer; 0 gives everything.
+// ErrNotFound when the mailbox is gone.
+func (s *Store) Changes(id AccountID, folder FolderID, since ModSeq) (Changes, error) {
+	var c Changes
+	err := s.view(func(tx *tx) (err error) {
+		c = Changes{}
+		if c.Folder, err = tx.folder(id, folder); err != nil || c.Folder.HighestModSeq <= since {
+			return err
+		}
+		prefix := folderKey(id, folder)
+		err = tx.each(bFlags, prefix, func(k, v []byte) error {
+			highest, entries, err := parseBlock(k, v)
+			if err != nil || highest <= since {
+				return err
+			}
+			for e := range entries {
+				if e.ModSeq > since {
+					c.Changed = append(c.Changed, e)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		cur := tx.Bucket(bExpunged).Cursor()
+		for k, v := cur.Seek(expungedKey(id, folder, since+1)); len(k) == 16 && string(k[:8]) == string(prefix); k, v = cur.Next() {
+			d := decoder{b: v}
+			for uid := UID(0); len(d.b) > 0; {
+				uid += UID(d.uvarint())
+				c.Vanished = append(c.Vanished, uid)
+			}
+			if err := d.err("row of expunged messages"); err != nil {
+				return err
+			}
+		}
+		slices.Sort(c.Vanished)
+		return nil
+	})
+	return c, err
+}
+
+func expungedKey(id AccountID, folder FolderID, m ModSeq) []byte {
+	return binary.BigEndian.AppendUint64(folderKey(id, folder), uint64(m))
+}
+
+// Expunged is what an EXPUNGE did.
+type Expunged struct {
+	Folder Folder // as it is now
+	UIDs   []UID  // in order
+}
+
+// Expunge removes the messages that are \Deleted, for good; with uids (in
+// order) only those among them (UID EXPUNGE, RFC 4315). ErrNotFound.
+func (s *Store) Expunge(ctx context.Context, id AccountID, folder FolderID, uids []UID) (Expunged, error) {
+	return s.expunge(ctx, id, folder, func(e Entry) bool {
+		if e.Flags&Deleted == 0 {
+			return false
+		}
+		if uids == nil {
+			return true
+		}
+		_, ok := slices.BinarySearch(uids, e.UID)
+		return ok
+	})
+}
+
+func (s *Store) expunge(ctx context.Context, id AccountID, folder FolderID, want func(Entry) bool) (Expunged, error) {
+	var out Expunged
+	err := s.update(ctx, func(tx *tx) error {
+		out = Expunged{}
+		f, err := tx.folder(id, folder)
+		if err != nil {
+			return err
+		}
+		entries, err := tx.entries(id, folder)
+		if err != nil {
+			return err
+		}
+		gone := slices.DeleteFunc(entries, func(e Entry) bool { return !want(e) })
+		if len(gone) == 0 {
+			out.Folder = f
+			return nil
+		}
+		out.Folder, err = tx.removeEntries(id, f, gone)
+		for _, e := range gone {
+			out.UIDs = append(out.UIDs, e.UID)
+		}
+		return err
+	})
+	return out, err
+}
+
+// removeEntries takes messages (in UID order) out of a mailbox, leaving a row
+// that tells of it.
+func (tx *tx) removeEntries(id AccountID, f Folder, gone []Entry) (Folder, error) {
+	modSeq, err := tx.advance(id)
+	if err != nil {
+		return f, err
+	}
+	st, err := tx.state(id)
+	if err != nil {
+		return f, err
+	}
+	var row []byte
+	before := UID(0)
+	for left := gone; len(left) > 0; {
+		block, err := tx.block(id, f.ID, left[0].UID)
+		if err != nil {
+			return f, err
+		}
+		n := 0
+		kept := block[:0:0]
+		for _, e := range block {
+			if n == len(left) || left[n].UID != e.UID {
+				kept = append(kept, e)
+				continue
+			}
+			n++
+			k := messageKey(id, f.ID, e.UID)
+			m, err := parseFacts(k, tx.Bucket(bMessages).Get(k))
+			if err != nil {
+				return f, err
+			}
+			if err := tx.delete(bMessages, k); err != nil {
+				return f, err
+			}
+			if err := tx.release(m.Body); err != nil {
+				return f, err
+			}
+			f.count(e, -1)
+			f.Bytes -= m.Size
+			st.messages--
+			st.bytes -= m.Size
+			row = binary.AppendUvarint(row, uint64(e.UID-before))
+			before = e.UID
+		}
+		if n == 0 {
+			return f, faultf(ErrCorrupt, "mailbox %s: message %d is not in its block", f.Name, left[0].UID)
+		}
+		if err := tx.putBlock(id, f.ID, left[0].UID, kept); err != nil {
+			return f, err
+		}
+		left = left[n:]
+	}
+	if err := tx.put(bExpunged, expungedKey(id, f.ID, modSeq), row); err != nil {
+		return f, err
+	}
+	if err := tx.putState(id, st); err != nil {
+		return f, err
+	}
+	f.HighestModSeq = modSeq
+	return f, tx.putFolder(id, f)
+}

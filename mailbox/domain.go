@@ -1,0 +1,164 @@
+package mailbox
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Domain is a domain that Roost takes mail for.
+type Domain struct {
+	Name    string    `json:"name"` // lower-case A-labels
+	Keys    []DKIMKey `json:"keys"`
+	Created time.Time `json:"created"`
+}
+
+// DKIMKey is a key that signs a domain's mail (RFC 6376).
+type DKIMKey struct {
+	Selector  string    `json:"selector"`
+	Algorithm string    `json:"algorithm"` // "rsa" or "ed25519", as k= has it
+	Private   []byte    `json:"private"`   // PKCS #8, DER
+	Created   time.Time `json:"created"`
+}
+
+// newDKIMKeys makes a domain's first keys: RSA-2048, which everybody can
+// verify, and Ed25519 (RFC 8463). Selectors carry the day, so that a later
+// rotation finds other names.
+func newDKIMKeys(now time.Time) ([]DKIMKey, error) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	var keys []DKIMKey
+	for _, k := range []struct {
+		letter, algorithm string
+		key               crypto.Signer
+	}{{"r", "rsa", rsaKey}, {"e", "ed25519", edKey}} {
+		der, err := x509.MarshalPKCS8PrivateKey(k.key)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, DKIMKey{Selector: now.Format("20060102") + k.letter, Algorithm: k.algorithm, Private: der, Created: now})
+	}
+	return keys, nil
+}
+
+// Signer is the private key.
+func (k *DKIMKey) Signer() (crypto.Signer, error) {
+	key, err := x509.ParsePKCS8PrivateKey(k.Private)
+	if err != nil {
+		return nil, fmt.Errorf("DKIM key %s: %w", k.Selector, err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("DKIM key %s: %w", k.Selector, ErrCorrupt)
+	}
+	return signer, nil
+}
+
+// Record is the value of the TXT record at SELECTOR._domainkey.DOMAIN that
+// publishes the key (RFC 6376 3.6.1, RFC 8463 4).
+func (k *DKIMKey) Record() (string, error) {
+	signer, err := k.Signer()
+	if err != nil {
+		return "", err
+	}
+	public, ok := signer.Public().(ed25519.PublicKey)
+	der := []byte(public)
+	if !ok {
+		if der, err = x509.MarshalPKIXPublicKey(signer.Public()); err != nil {
+			return "", err
+		}
+	}
+	return "v=DKIM1; k=" + k.Algorithm + "; p=" + base64.StdEncoding.EncodeToString(der), nil
+}
+
+// AddDomain makes Roost take mail for a domain, and makes its DKIM keys.
+// Errors: ErrInvalid for a name that is none, ErrExists.
+func (s *Store) AddDomain(ctx context.Context, name string) (Domain, error) {
+	name, err := ParseDomain(name)
+	if err != nil {
+		return Domain{}, err
+	}
+	if !strings.Contains(name, ".") && name != "localhost" {
+		return Domain{}, faultf(ErrInvalid, "%q is not a mail domain: it has no dot", name)
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	d := Domain{Name: name, Created: now}
+	if d.Keys, err = newDKIMKeys(now); err != nil {
+		return Domain{}, fmt.Errorf("make DKIM keys: %w", err)
+	}
+	return d, s.update(ctx, func(tx *tx) error {
+		if tx.Bucket(bDomains).Get([]byte(name)) != nil {
+			return faultf(ErrExists, "the domain %s exists already", name)
+		}
+		return tx.putJSON(bDomains, []byte(name), &d)
+	})
+}
+
+// Domains lists the domains by name.
+func (s *Store) Domains() ([]Domain, error) {
+	var all []Domain
+	err := s.view(func(tx *tx) error {
+		return tx.Bucket(bDomains).ForEach(func(_, v []byte) error {
+			var d Domain
+			err := json.Unmarshal(v, &d)
+			all = append(all, d)
+			return err
+		})
+	})
+	return all, err
+}
+
+// Domain finds a domain. ErrNotFound.
+func (s *Store) Domain(name string) (Domain, error) {
+	var d Domain
+	name, err := ParseDomain(name)
+	if err != nil {
+		return d, err
+	}
+	err = s.view(func(tx *tx) error {
+		v := tx.Bucket(bDomains).Get([]byte(name))
+		if v == nil {
+			return faultf(ErrNotFound, "the domain %s is not one of ours", name)
+		}
+		return json.Unmarshal(v, &d)
+	})
+	return d, err
+}
+
+// RemoveDomain stops taking mail for a domain. Errors: ErrNotFound, ErrInvalid
+// while accounts or aliases have addresses in it.
+func (s *Store) RemoveDomain(ctx context.Context, name string) error {
+	name, err := ParseDomain(name)
+	if err != nil {
+		return err
+	}
+	return s.update(ctx, func(tx *tx) error {
+		if tx.Bucket(bDomains).Get([]byte(name)) == nil {
+			return faultf(ErrNotFound, "the domain %s is not one of ours", name)
+		}
+		err := tx.each(bAddresses, nil, func(k, _ []byte) error {
+			if Address(k).Domain() == name {
+				return faultf(ErrInvalid, "%s is still in use; remove the accounts and aliases of %s first", k, name)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return tx.delete(bDomains, []byte(name))
+	})
+}

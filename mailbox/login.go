@@ -1,0 +1,185 @@
+package mailbox
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+)
+
+// logins is the one login door: what it needs to check passwords without being
+// worn out by those who guess.
+type logins struct {
+	turns chan struct{} // argon2id takes 19 MB and 20 ms: two at a time
+	key   []byte        // of this process, so that the cache is of no use elsewhere
+	dummy *passwordHash // checked for unknown names, so that they take as long
+
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]bool // keyed digests of passwords that were right
+}
+
+const maxKnownLogins = 1024
+
+func newLogins() *logins {
+	l := &logins{turns: make(chan struct{}, 2), key: make([]byte, 32), known: make(map[[sha256.Size]byte]bool)}
+	rand.Read(l.key)
+	l.dummy = &passwordHash{Salt: l.key[:16], Passes: 2, Memory: 19 << 10, Threads: 1}
+	return l
+}
+
+func (l *logins) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case l.turns <- struct{}{}:
+		return func() { <-l.turns }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (l *logins) hash(ctx context.Context, password string) (*passwordHash, error) {
+	password, err := checkPassword(password)
+	if err != nil {
+		return nil, err
+	}
+	done, err := l.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return newPasswordHash(password), nil
+}
+
+// check compares a typed password with a hash; nil is nobody's. The digest
+// that it is remembered by covers the hash, so a changed password is forgotten
+// by itself.
+func (l *logins) check(ctx context.Context, h *passwordHash, password string) (bool, error) {
+	password, err := checkPassword(password)
+	if err != nil {
+		return false, nil
+	}
+	real := h != nil
+	if !real {
+		h = l.dummy
+	}
+	mac := hmac.New(sha256.New, l.key)
+	mac.Write(h.Salt)
+	mac.Write(h.Hash)
+	mac.Write([]byte(password))
+	digest := [sha256.Size]byte(mac.Sum(nil))
+	l.mu.Lock()
+	known := l.known[digest]
+	l.mu.Unlock()
+	if known {
+		return true, nil
+	}
+	done, err := l.turn(ctx)
+	if err != nil {
+		return false, err
+	}
+	derived := h.derive(password)
+	done()
+	if !real || subtle.ConstantTimeCompare(derived, h.Hash) != 1 {
+		return false, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.known) >= maxKnownLogins {
+		clear(l.known)
+	}
+	l.known[digest] = true
+	return true, nil
+}
+
+// Login checks a login name and a password, an account's own or one of its
+// devices'. The name is the account's address in any case with spaces around
+// it, or its local part alone where only one account has it. Errors: ErrLogin,
+// which never tells what was wrong; others are trouble, or ctx's.
+func (s *Store) Login(ctx context.Context, name, password string) (Account, error) {
+	var row *accountRow
+	var devices []deviceRow
+	err := s.view(func(tx *tx) (err error) {
+		if row, err = tx.login(name); err != nil || row == nil {
+			return err
+		}
+		devices, err = tx.devices(row.ID)
+		return err
+	})
+	if err != nil {
+		return Account{}, err
+	}
+	sum := secretHash(password)
+	for _, d := range devices {
+		if subtle.ConstantTimeCompare(sum, d.SHA256) == 1 {
+			if row.Disabled {
+				return Account{}, ErrLogin
+			}
+			return row.Account, s.touch(ctx, row.ID, d)
+		}
+	}
+	var h *passwordHash
+	if row != nil && !row.Disabled {
+		h = row.Password
+	}
+	ok, err := s.logins.check(ctx, h, password)
+	if err != nil {
+		return Account{}, err
+	}
+	if !ok {
+		return Account{}, ErrLogin
+	}
+	return row.Account, nil
+}
+
+// login finds the account that a login name means; nil when it means none.
+func (tx *tx) login(name string) (*accountRow, error) {
+	name = strings.TrimSpace(name)
+	if strings.Contains(name, "@") {
+		addr, err := ParseAddress(name)
+		if err != nil {
+			return nil, nil
+		}
+		a, err := tx.address(addr)
+		if err != nil || a == nil || a.Account == 0 {
+			return nil, err
+		}
+		return tx.account(a.Account)
+	}
+	var found *accountRow
+	several := false
+	err := tx.eachAccount(func(row *accountRow) error {
+		if strings.EqualFold(row.Address.Local(), name) {
+			several = found != nil
+			found = row
+		}
+		return nil
+	})
+	if several {
+		return nil, err
+	}
+	return found, err
+}
+
+// touch notes, once an hour at the most, that a device is in use.
+func (s *Store) touch(ctx context.Context, id AccountID, d deviceRow) error {
+	now := time.Now().UTC().Truncate(time.Hour)
+	if !d.LastUsed.Before(now) {
+		return nil
+	}
+	return s.update(ctx, func(tx *tx) error {
+		v := tx.Bucket(bDevices).Get(deviceKey(id, d.ID))
+		if v == nil {
+			return ErrLogin // taken away meanwhile
+		}
+		var row deviceRow
+		if err := json.Unmarshal(v, &row); err != nil {
+			return err
+		}
+		row.LastUsed = now
+		return tx.putJSON(bDevices, deviceKey(id, d.ID), &row)
+	})
+}

@@ -1,0 +1,252 @@
+package mailbox
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// OutboxID names an outbox row for good.
+type OutboxID uint64
+
+// String is the number as the owner sees it.
+func (id OutboxID) String() string { return fmt.Sprintf("%08x", uint64(id)) }
+
+// Outgoing is a message on its way to one remote domain.
+type Outgoing struct {
+	ID         OutboxID    `json:"id"`
+	Account    AccountID   `json:"account"` // whose message it is, and who is told of a failure
+	From       string      `json:"from"`    // reverse-path; empty is <>
+	Domain     string      `json:"domain"`  // where the recipients are, in lower-case A-labels
+	Recipients []Recipient `json:"recipients"`
+	Body       BodyID      `json:"body"`
+	Size       int64       `json:"size"`
+	EightBit   bool        `json:"eight_bit,omitempty"` // needs 8BITMIME (RFC 6152)
+	UTF8       bool        `json:"utf8,omitempty"`      // needs SMTPUTF8 (RFC 6531)
+
+	Created   time.Time `json:"created"`
+	Due       time.Time `json:"due"` // of the next attempt
+	Attempts  int       `json:"attempts"`
+	Attempted time.Time `json:"attempted,omitzero"` // when the last attempt began
+	LastReply string    `json:"last_reply,omitempty"`
+	Held      bool      `json:"held,omitempty"` // waits for the owner, and is never due
+}
+
+// Recipient is one forward-path of an outgoing message.
+type Recipient struct {
+	Address string `json:"address"`
+	Reply   string `json:"reply,omitempty"` // the last that a server said of it
+}
+
+// Outbox lists what waits to be sent, oldest first.
+func (s *Store) Outbox() ([]Outgoing, error) {
+	var all []Outgoing
+	err := s.view(func(tx *tx) error {
+		return tx.Bucket(bOutbox).ForEach(func(_, v []byte) error {
+			var o Outgoing
+			err := json.Unmarshal(v, &o)
+			all = append(all, o)
+			return err
+		})
+	})
+	return all, err
+}
+
+// Outgoing finds one outbox row. ErrNotFound.
+func (s *Store) Outgoing(id OutboxID) (Outgoing, error) {
+	var o *Outgoing
+	err := s.view(func(tx *tx) (err error) {
+		o, err = tx.outgoing(id)
+		return err
+	})
+	if err != nil {
+		return Outgoing{}, err
+	}
+	return *o, nil
+}
+
+// DueOutbox lists at most limit rows whose time has come, the longest waiting
+// first, and tells when the next one after now is due (zero: none waits).
+func (s *Store) DueOutbox(now time.Time, limit int) (due []Outgoing, next time.Time, err error) {
+	err = s.view(func(tx *tx) error {
+		c := tx.Bucket(bDue).Cursor()
+		for k, _ := c.First(); len(k) == 16; k, _ = c.Next() {
+			at := time.Unix(0, int64(binary.BigEndian.Uint64(k)))
+			if at.After(now) {
+				next = at
+				return nil
+			}
+			if len(due) == limit {
+				next = now
+				return nil
+			}
+			o, err := tx.outgoing(OutboxID(binary.BigEndian.Uint64(k[8:])))
+			if err != nil {
+				return err
+			}
+			due = append(due, *o)
+		}
+		return nil
+	})
+	return due, next, err
+}
+
+// BeginAttempt notes an attempt in the row before anything is dialled: the row
+// counts it, and is due again at retry, so that it is tried once more even if
+// the process dies in between. ErrNotFound when the row is gone.
+func (s *Store) BeginAttempt(ctx context.Context, id OutboxID, retry time.Time) (Outgoing, error) {
+	var o *Outgoing
+	err := s.update(ctx, func(tx *tx) (err error) {
+		if o, err = tx.outgoing(id); err != nil {
+			return err
+		}
+		o.Attempts++
+		o.Attempted = time.Now().UTC()
+		return tx.putOutgoing(o, retry)
+	})
+	if err != nil {
+		return Outgoing{}, err
+	}
+	return *o, nil
+}
+
+// Result is what an attempt came to.
+type Result struct {
+	Waiting []Recipient // those to try again; the others are delivered or given up
+	Due     time.Time   // when, if any wait
+	Reply   string      // for LastReply
+	Journal []Line
+	Notice  *Intake // a delivery status notification (RFC 3464) to store in the same commit
+}
+
+// FinishAttempt commits an attempt's result: the row keeps the waiting
+// recipients or goes, and the notice is delivered, all or none. ErrNotFound
+// when the row is gone.
+func (s *Store) FinishAttempt(ctx context.Context, id OutboxID, r Result) error {
+	var notice *staged
+	if r.Notice != nil {
+		var err error
+		if notice, err = s.stage(r.Notice); err != nil {
+			return err
+		}
+	}
+	return s.update(ctx, func(tx *tx) error {
+		o, err := tx.outgoing(id)
+		if err != nil {
+			return err
+		}
+		if notice != nil {
+			if _, err := tx.accept(notice); err != nil {
+				return err
+			}
+		}
+		for _, l := range r.Journal {
+			l.Message, l.Outbox = o.Body, id
+			if err := tx.log(l); err != nil {
+				return err
+			}
+		}
+		if len(r.Waiting) == 0 {
+			return tx.dropOutgoing(o)
+		}
+		o.Recipients, o.LastReply = r.Waiting, r.Reply
+		return tx.putOutgoing(o, r.Due)
+	})
+}
+
+// RetryOutgoing makes a row due now, and takes a hold off it. ErrNotFound.
+func (s *Store) RetryOutgoing(ctx context.Context, id OutboxID) error {
+	return s.update(ctx, func(tx *tx) error {
+		o, err := tx.outgoing(id)
+		if err != nil {
+			return err
+		}
+		o.Held = false
+		return tx.putOutgoing(o, time.Now())
+	})
+}
+
+// DropOutgoing removes a row: nobody is told. ErrNotFound.
+func (s *Store) DropOutgoing(ctx context.Context, id OutboxID) error {
+	return s.update(ctx, func(tx *tx) error {
+		o, err := tx.outgoing(id)
+		if err != nil {
+			return err
+		}
+		return tx.dropOutgoing(o)
+	})
+}
+
+// OutgoingBody is the message of an outbox row.
+func (s *Store) OutgoingBody(o *Outgoing) (*io.SectionReader, error) {
+	m := &Message{s: s, Facts: Facts{Body: o.Body, Size: o.Size}}
+	err := s.view(func(tx *tx) (err error) {
+		m.row, err = tx.bodyRow(o.Body)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m.Reader(), nil
+}
+
+func (tx *tx) enqueue(body BodyID, size int64, o Outgoing) error {
+	seq, err := tx.nextSequence(bOutbox)
+	if err != nil {
+		return err
+	}
+	o.ID, o.Body, o.Size = OutboxID(seq), body, size
+	if o.Created.IsZero() {
+		o.Created = time.Now().UTC()
+	}
+	if o.Due.IsZero() {
+		o.Due = o.Created
+	}
+	due := o.Due
+	o.Due = time.Time{} // no key in the index yet
+	return tx.putOutgoing(&o, due)
+}
+
+func (tx *tx) outgoing(id OutboxID) (*Outgoing, error) {
+	v := tx.Bucket(bOutbox).Get(be64(uint64(id)))
+	if v == nil {
+		return nil, faultf(ErrNotFound, "nothing in the outbox has the number %s", id)
+	}
+	o := new(Outgoing)
+	return o, json.Unmarshal(v, o)
+}
+
+func dueKey(o *Outgoing) []byte {
+	return binary.BigEndian.AppendUint64(be64(uint64(o.Due.UnixNano())), uint64(o.ID))
+}
+
+// putOutgoing writes a row with a new due time, keeping the index by time.
+func (tx *tx) putOutgoing(o *Outgoing, due time.Time) error {
+	if !o.Due.IsZero() {
+		if err := tx.delete(bDue, dueKey(o)); err != nil {
+			return err
+		}
+	}
+	o.Due = due.UTC()
+	if !o.Held {
+		if err := tx.put(bDue, dueKey(o), nil); err != nil {
+			return err
+		}
+	}
+	tx.ringOutbox = true
+	return tx.putJSON(bOutbox, be64(uint64(o.ID)), o)
+}
+
+func (tx *tx) dropOutgoing(o *Outgoing) error {
+	if err := tx.delete(bDue, dueKey(o)); err != nil {
+		return err
+	}
+	if err := tx.delete(bOutbox, be64(uint64(o.ID))); err != nil {
+		return err
+	}
+	tx.ringOutbox = true
+	return tx.release(o.Body)
+}

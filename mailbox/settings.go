@@ -1,0 +1,46 @@
+package mailbox
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Settings are what the owner chose for the whole server. They are read at each
+// use: a change holds for the next connection.
+type Settings struct {
+	Hostname string   `json:"hostname,omitempty"` // our name in SMTP and in the MX records
+	IPv4     []string `json:"ipv4,omitempty"`     // our public addresses, where known
+	IPv6     []string `json:"ipv6,omitempty"`
+}
+
+var kServer = []byte("server")
+
+// Settings reads the settings.
+func (s *Store) Settings() (Settings, error) {
+	var v Settings
+	err := s.view(func(tx *tx) error { return tx.settings(&v) })
+	return v, err
+}
+
+// ChangeSettings lets f change the settings in one commit. An error of f is
+// returned, and nothing changes. f may run more than once.
+func (s *Store) ChangeSettings(ctx context.Context, f func(*Settings) error) error {
+	return s.update(ctx, func(tx *tx) error {
+		var v Settings
+		if err := tx.settings(&v); err != nil {
+			return err
+		}
+		if err := f(&v); err != nil {
+			return err
+		}
+		return tx.putJSON(bSettings, kServer, &v)
+	})
+}
+
+func (tx *tx) settings(v *Settings) error {
+	b := tx.Bucket(bSettings).Get(kServer)
+	if b == nil {
+		return nil
+	}
+	return json.Unmarshal(b, v)
+}

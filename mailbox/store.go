@@ -1,0 +1,165 @@
+package mailbox
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// Options tune a store; the zero value is right for a server.
+type Options struct {
+	Log *slog.Logger // nil discards
+
+	// LockTimeout is how long Open waits for another process that holds the
+	// data directory; 0 is one second.
+	LockTimeout time.Duration
+
+	// MaxMessage is the size of the largest message taken, in bytes; 0 is 50 MB.
+	MaxMessage int64
+
+	// ReserveBytes is the free disk space below which new mail is refused
+	// while flags and expunges go on; 0 is 64 MB.
+	ReserveBytes int64
+}
+
+// Store is an open data directory. Its methods may be called from any number
+// of goroutines; everything that changes it goes through one writer.
+type Store struct {
+	dir  string
+	opts Options
+	log  *slog.Logger
+	db   *bbolt.DB
+
+	packs  *packs
+	zip    *zstd.Encoder
+	unzip  *zstd.Decoder
+	bodyID atomic.Uint64 // of the last body
+	logins *logins
+	bells  bells
+	recent recents
+
+	first   chan *commit // deliveries, and what a person waits for
+	bulk    chan *commit // what may wait behind them
+	stop    chan struct{}
+	stopped sync.WaitGroup
+	broken  atomic.Bool
+}
+
+// Open opens the data directory dir, making it when it is not there, brings an
+// older format up to date, and starts the writer. Errors: ErrLocked when
+// another process has it open; others say what is wrong with the directory.
+func Open(dir string, o Options) (*Store, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = time.Second
+	}
+	if o.MaxMessage == 0 {
+		o.MaxMessage = 50 << 20
+	}
+	if o.ReserveBytes == 0 {
+		o.ReserveBytes = 64 << 20
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "packs"), 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	db, err := bbolt.Open(filepath.Join(dir, "roost.db"), 0o600, &bbolt.Options{
+		Timeout:         o.LockTimeout,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: 256 << 20, // address space only; a remap would wait for every reader
+	})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, faultf(ErrLocked, "%s is in use by another process: is a Roost server running on it?", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the store in %s: %w", dir, err)
+	}
+	s := &Store{
+		dir: dir, opts: o, log: o.Log, db: db,
+		logins: newLogins(),
+		first:  make(chan *commit),
+		bulk:   make(chan *commit),
+		stop:   make(chan struct{}),
+	}
+	if err := s.start(); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open the store in %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) start() error {
+	if err := prepare(s.db); err != nil {
+		return err
+	}
+	var err error
+	if s.zip, err = newZip(); err != nil {
+		return err
+	}
+	if s.unzip, err = newUnzip(); err != nil {
+		return err
+	}
+	err = s.view(func(tx *tx) error {
+		if k, _ := tx.Bucket(bBodies).Cursor().Last(); k != nil {
+			s.bodyID.Store(bodyKey(k))
+		}
+		s.packs, err = openPacks(filepath.Join(s.dir, "packs"), tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.stopped.Go(s.write)
+	return nil
+}
+
+// Close lets the commit at hand finish and closes the files. Changes asked for
+// afterwards fail with ErrClosed.
+func (s *Store) Close() error {
+	close(s.stop)
+	s.stopped.Wait()
+	return errors.Join(s.packs.close(), s.db.Close())
+}
+
+// Dir is the data directory.
+func (s *Store) Dir() string { return s.dir }
+
+// Format is the version of the data model on disk.
+func (s *Store) Format() int { return format }
+
+// MaxMessage is the size of the largest message taken, in bytes: SIZE in SMTP
+// (RFC 1870), APPENDLIMIT in IMAP (RFC 7889).
+func (s *Store) MaxMessage() int64 { return s.opts.MaxMessage }
+
+// view runs f on a snapshot. f copies what it keeps, and does no network I/O.
+func (s *Store) view(f func(*tx) error) error {
+	err := s.db.View(func(t *bbolt.Tx) error { return f(&tx{Tx: t}) })
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	return err
+}
+
+// room refuses new mail while the disk is almost full.
+func (s *Store) room(need int64) error {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(s.dir, &st); err != nil {
+		return nil // a file system that can't tell will say so when it is full
+	}
+	if int64(st.Bavail)*int64(st.Bsize) < s.opts.ReserveBytes+need {
+		return ErrFull
+	}
+	return nil
+}
+
