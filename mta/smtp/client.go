@@ -11,6 +11,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -205,10 +206,6 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// rcptBatch is how many RCPT are sent before their answers are read. RFC 2920
-// 3.1: neither side may stand with both windows full.
-const rcptBatch = 100
-
 // Envelope opens a transaction: MAIL, and RCPT for each recipient, pipelined
 // where the server can. It gives an answer for every recipient, in their
 // order: the positive Reply or the refusal. err is the refusal of MAIL, or a
@@ -244,29 +241,17 @@ func (c *Client) Envelope(ctx context.Context, from Path, p MailParams, to []Pat
 		return answers, nil
 	}
 	lines := []string{line}
-	var refused error
-	for n := 0; n < len(to) || len(lines) > 0; {
-		for ; n < len(to) && len(lines) < rcptBatch; n++ {
-			lines = append(lines, "RCPT TO:<"+to[n].String()+">")
-		}
-		got, err := c.pipeline(ctx, lines)
-		if err != nil {
-			return nil, fmt.Errorf("MAIL and RCPT: %w", err)
-		}
-		if answers == nil && refused == nil {
-			if !got[0].Positive() {
-				refused = got[0]
-				break
-			}
-			got = got[1:]
-		}
-		answers = append(answers, got...)
-		lines = lines[:0]
+	for _, t := range to {
+		lines = append(lines, "RCPT TO:<"+t.String()+">")
 	}
-	if refused != nil {
-		return nil, fmt.Errorf("MAIL: %w", refused)
+	answers, err = c.pipeline(ctx, lines)
+	if err == nil && !answers[0].Positive() {
+		err = answers[0]
 	}
-	return answers, nil
+	if err != nil {
+		return nil, fmt.Errorf("MAIL: %w", err)
+	}
+	return answers[1:], nil
 }
 
 func (c *Client) mailLine(from Path, p MailParams) (string, error) {
@@ -391,25 +376,26 @@ func (c *Client) exchange(ctx context.Context, wait time.Duration, line, shown s
 	return r, err
 }
 
+// pipeline sends lines and reads an answer to each. It does both at a time, as
+// neither side may stand with both windows full (RFC 2920 3.1).
 func (c *Client) pipeline(ctx context.Context, lines []string) (replies []Reply, err error) {
+	var group strings.Builder
 	for _, l := range lines {
 		if strings.ContainsAny(l, "\r\n\x00") {
 			return nil, fmt.Errorf("%w: a command with a line ending in it", ErrLineEnding)
 		}
-	}
-	for i, l := range lines {
 		c.transcript.Add(FromClient, l)
-		err := c.during(ctx, waitCommand, func() error {
-			c.w.WriteString(l + "\r\n")
-			if i == len(lines)-1 {
-				return c.w.Flush()
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
+		group.WriteString(l + "\r\n")
 	}
+	if err := c.conn.SetDeadline(time.Now().Add(waitCommand)); err != nil {
+		return nil, err
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		// An error shows again where the answers are read.
+		_, _ = io.WriteString(c.conn, group.String())
+	})
+	defer wg.Wait()
 	for range lines {
 		err := c.during(ctx, waitCommand, func() error {
 			r, err := readReply(c.r, c.transcript)
@@ -421,6 +407,7 @@ func (c *Client) pipeline(ctx context.Context, lines []string) (replies []Reply,
 			return err
 		})
 		if err != nil {
+			_ = c.conn.SetDeadline(time.Unix(1, 0)) // frees the writer
 			return nil, err
 		}
 	}

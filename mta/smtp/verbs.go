@@ -1,0 +1,399 @@
+package smtp
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Limits of a command line, in octets with its CRLF. RFC 5321 4.5.3.1.4 has
+// 512 and lets extensions add to it; RFC 4954 4 has 12288 for AUTH.
+const (
+	maxCommandLine = 2 << 10
+	maxAuthLine    = 12 << 10
+	maxLineFlood   = 1 << 20 // of a line without an end, before we hang up
+)
+
+// What a peer may do before we hang up.
+const (
+	maxOffences = 10
+	maxIdling   = 100
+	maxAuth     = 10 // steps of one exchange
+)
+
+// errClose ends a connection whose last word was said.
+var errClose = errors.New("smtp: done")
+
+var (
+	errSyntax   = Reply{500, Enhanced{5, 5, 2}, "Not a command line: it ends in CRLF and has no control characters"}
+	errLineLong = Reply{500, Enhanced{5, 5, 2}, "Line too long"}
+	errSequence = Reply{503, Enhanced{5, 5, 1}, "Not now: EHLO, then MAIL, then RCPT, then DATA"}
+	errNoArg    = Reply{501, Enhanced{5, 5, 4}, "No argument here"}
+	errUnknown  = Reply{500, Enhanced{5, 5, 1}, "Command not known"}
+	errTooMany  = Reply{421, Enhanced{4, 7, 0}, "Too many errors"}
+	errIdling   = Reply{421, Enhanced{4, 7, 0}, "Too many commands without a message"}
+	replyOK     = Reply{250, Enhanced{2, 0, 0}, "OK"}
+)
+
+// step reads one command and answers it. An error ends the connection.
+func (c *Conn) step(ctx context.Context) error {
+	line, err := c.readLine(maxAuthLine)
+	var verb, arg string
+	if err == nil {
+		verb, arg = command(line)
+		if verb != "AUTH" && len(line) > maxCommandLine-2 {
+			err = errLineLong
+		}
+	}
+	if err == nil {
+		if verb != "AUTH" {
+			c.transcript.Add(FromClient, line)
+		}
+		if c.isDraining() {
+			c.say(errBye)
+			return errClose
+		}
+		err = c.do(ctx, verb, arg)
+	}
+	var r Reply
+	switch {
+	case err == nil:
+		return nil // do has answered
+	case errors.As(err, &r):
+	case verb == "", errors.Is(err, errClose), errors.Is(err, errBroken):
+		return err
+	default:
+		r = c.replyFor(verb, err)
+	}
+	if r.Code >= 500 && r.Code <= 504 || r.Code == 530 || r.Code == 535 || r.Code == 538 || r.Code == 555 {
+		if c.offences++; c.offences >= maxOffences {
+			c.say(r)
+			r = errTooMany
+		}
+	}
+	c.say(r)
+	if r.Code == 421 {
+		return errClose
+	}
+	return nil
+}
+
+// errBroken wraps what a connection broke with inside a verb.
+var errBroken = errors.New("smtp: connection broken")
+
+func broken(err error) error { return fmt.Errorf("%w: %w", errBroken, err) }
+
+// readLine reads a line that ends in CRLF, and gives it without. A Reply as
+// error is about the line, which was consumed; any other is about the
+// connection.
+func (c *Conn) readLine(limit int) (string, error) {
+	c.begin(false)
+	var line []byte
+	size := 0
+	for {
+		part, err := c.r.ReadSlice('\n')
+		size += len(part)
+		if size <= limit {
+			line = append(line, part...)
+		}
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return "", err
+		}
+		if size > maxLineFlood {
+			return "", errLineFlood
+		}
+	}
+	if size > limit {
+		return "", errLineLong
+	}
+	n := len(line) - 2
+	if n < 0 || line[n] != '\r' {
+		return "", errSyntax
+	}
+	for _, b := range line[:n] {
+		if b < ' ' && b != '\t' || b == 0x7f {
+			return "", errSyntax
+		}
+	}
+	return string(line[:n]), nil
+}
+
+var errLineFlood = errors.New("smtp: a line without an end")
+
+// do answers one command, or gives what to answer as a Reply.
+func (c *Conn) do(ctx context.Context, verb, arg string) error {
+	switch verb {
+	case "MAIL":
+		return c.doMail(ctx, arg)
+	case "RCPT":
+		return c.doRcpt(ctx, arg)
+	case "DATA":
+		return c.doData(ctx, arg)
+	case "STARTTLS":
+		return c.doStartTLS(ctx, arg)
+	case "AUTH":
+		return c.doAuth(ctx, arg)
+	case "QUIT":
+		c.say(Reply{221, Enhanced{2, 0, 0}, "Bye"})
+		return errClose
+	}
+	if c.idling++; c.idling > maxIdling {
+		return errIdling
+	}
+	switch verb {
+	case "EHLO", "HELO":
+		return c.doHello(verb == "EHLO", arg)
+	case "RSET":
+		if arg != "" {
+			return errNoArg
+		}
+		c.reset()
+		return replyOK
+	case "NOOP":
+		return replyOK
+	case "VRFY":
+		// RFC 5321 3.5.3: an answer that tells nothing about who is here.
+		if arg == "" {
+			return Reply{501, Enhanced{5, 5, 4}, "Verify whom?"}
+		}
+		return Reply{252, Enhanced{2, 0, 0}, "Not told; send a message and see"}
+	case "EXPN":
+		return Reply{502, Enhanced{5, 5, 1}, "Not done here"}
+	case "HELP":
+		return Reply{214, Enhanced{2, 0, 0}, "This is Roost. It takes EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nand what EHLO announces. RFC 5321 tells the rest."}
+	}
+	return errUnknown
+}
+
+func (c *Conn) reset() {
+	c.session.Reset()
+	c.mail, c.utf8, c.recipients = false, false, 0
+}
+
+func (c *Conn) doHello(extended bool, name string) error {
+	if name == "" || len(name) > maxDomain || !isGraphic(name) {
+		return Reply{501, Enhanced{5, 5, 4}, "Say who you are: a domain, or an address in brackets"}
+	}
+	c.reset()
+	c.hello, c.extended = name, extended
+	if !extended {
+		return Reply{Code: 250, Text: c.Hostname()}
+	}
+	lines := []string{
+		c.Hostname(), "PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES",
+		"SIZE " + strconv.FormatInt(c.server.opt.MaxSize, 10),
+	}
+	if c.server.opt.TLS != nil && c.TLS() == nil {
+		lines = append(lines, "STARTTLS")
+	}
+	if a, ok := c.session.(Authenticator); ok && !c.authorized {
+		if m := a.Mechanisms(); len(m) > 0 {
+			lines = append(lines, "AUTH "+strings.Join(m, " "))
+		}
+	}
+	// RFC 2034 4: no enhanced code in the answer to EHLO.
+	return Reply{Code: 250, Text: strings.Join(lines, "\n")}
+}
+
+// isGraphic tells one word of printable ASCII. What real clients say is often
+// no domain, and not worth losing their mail.
+func isGraphic(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Conn) doMail(ctx context.Context, arg string) error {
+	if c.hello == "" || c.mail {
+		return errSequence
+	}
+	from, p, err := parseMail(arg)
+	if err != nil {
+		return err
+	}
+	if p.Size > c.server.opt.MaxSize {
+		return errTooLarge // RFC 1870 6.1
+	}
+	if err := c.session.Mail(ctx, from, p); err != nil {
+		return err
+	}
+	c.mail, c.utf8 = true, p.UTF8
+	return Reply{250, Enhanced{2, 1, 0}, "Sender OK"}
+}
+
+func (c *Conn) doRcpt(ctx context.Context, arg string) error {
+	if !c.mail {
+		return errSequence
+	}
+	to, p, err := parseRcpt(arg, c.utf8)
+	if err != nil {
+		return err
+	}
+	if c.recipients >= c.server.opt.MaxRecipients {
+		return Reply{452, Enhanced{4, 5, 3}, "Too many recipients; send to the rest in another transaction"}
+	}
+	if err := c.session.Rcpt(ctx, to, p); err != nil {
+		if c.refusals++; c.refusals > c.server.opt.MaxRecipients {
+			return errTooMany
+		}
+		return err
+	}
+	c.recipients++
+	return Reply{250, Enhanced{2, 1, 5}, "Recipient OK"}
+}
+
+func (c *Conn) doData(ctx context.Context, arg string) error {
+	if arg != "" {
+		return errNoArg
+	}
+	if !c.mail {
+		return errSequence
+	}
+	if c.recipients == 0 {
+		return Reply{554, Enhanced{5, 5, 1}, "No recipient was taken"}
+	}
+	c.say(Reply{Code: 354, Text: "Go on, and end with a dot on a line of its own"})
+	c.begin(true)
+	d := &dataReader{r: c.r, max: c.server.opt.MaxSize}
+	id, err := c.session.Data(ctx, d)
+	if err == nil && d.err != io.EOF {
+		err = errors.New("smtp: the session took a part of the message for all of it")
+	}
+	refused, broke := d.drain(c.server.opt.MaxSize)
+	c.transcript.Add(FromClient, "("+strconv.FormatInt(d.size, 10)+" octets of message)")
+	c.reset()
+	if broke != nil {
+		// What follows is the rest of a message, never commands.
+		var r Reply
+		if errors.As(broke, &r) {
+			c.say(r)
+			return errClose
+		}
+		return broken(broke)
+	}
+	if refused != nil {
+		err = refused
+	}
+	if err != nil {
+		return err
+	}
+	c.idling, c.offences = 0, 0
+	return Reply{250, Enhanced{2, 0, 0}, id}
+}
+
+func (c *Conn) doStartTLS(ctx context.Context, arg string) error {
+	switch {
+	case arg != "":
+		return errNoArg
+	case c.TLS() != nil:
+		return Reply{503, Enhanced{5, 5, 1}, "TLS is on"}
+	case c.server.opt.TLS == nil:
+		return Reply{502, Enhanced{5, 5, 1}, "No TLS here"}
+	}
+	c.say(Reply{220, Enhanced{2, 0, 0}, "Go on with TLS"})
+	if err := c.w.Flush(); err != nil {
+		return broken(err)
+	}
+	c.session.Reset()
+	c.mu.Lock()
+	t := tls.Server(c.conn, c.server.opt.TLS)
+	c.conn = t
+	c.mu.Unlock()
+	// CVE-2011-0411: what was sent in the clear behind STARTTLS goes with the
+	// old buffer.
+	c.buffers()
+	if err := c.handshake(ctx, t); err != nil {
+		c.server.opt.Log.Debug("no TLS", "peer", c.peer, "err", err)
+		return broken(err)
+	}
+	state := t.ConnectionState()
+	c.transcript.Add(FromServer, "("+tls.VersionName(state.Version)+" "+tls.CipherSuiteName(state.CipherSuite)+")")
+	c.hello, c.extended, c.mail, c.utf8, c.recipients = "", false, false, false, 0
+	session, err := c.server.opt.NewSession(ctx, c)
+	if err != nil {
+		c.say(c.replyFor("STARTTLS", err))
+		return errClose
+	}
+	c.session = session
+	return nil
+}
+
+func (c *Conn) doAuth(ctx context.Context, arg string) error {
+	mechanism, initial, given := strings.Cut(arg, " ")
+	mechanism = strings.ToUpper(mechanism)
+	c.transcript.Add(FromClient, "AUTH "+mechanism+" (hidden)")
+	a, ok := c.session.(Authenticator)
+	switch {
+	case !ok:
+		return Reply{502, Enhanced{5, 5, 1}, "No logging in here"}
+	case !c.extended, c.mail, c.authorized:
+		return Reply{503, Enhanced{5, 5, 1}, "Not now: AUTH comes once, after EHLO and before MAIL"}
+	case mechanism == "":
+		return Reply{501, Enhanced{5, 5, 4}, "Syntax: AUTH mechanism [initial-response]"}
+	}
+	exchange, err := a.Auth(ctx, mechanism)
+	if err != nil {
+		return err
+	}
+	var response []byte
+	if given {
+		if response, err = decodeResponse(initial); err != nil {
+			return err
+		}
+	}
+	for range maxAuth {
+		challenge, done, err := exchange.Next(ctx, response)
+		if err != nil {
+			return err
+		}
+		if done {
+			c.authorized = true
+			return Reply{235, Enhanced{2, 7, 0}, "Welcome"}
+		}
+		c.say(Reply{Code: 334, Text: base64.StdEncoding.EncodeToString(challenge)})
+		line, err := c.readLine(maxAuthLine)
+		if errors.Is(err, errLineLong) {
+			return Reply{500, Enhanced{5, 5, 6}, errLineLong.Text}
+		}
+		if err != nil {
+			var r Reply
+			if errors.As(err, &r) {
+				return err
+			}
+			return broken(err)
+		}
+		c.transcript.Add(FromClient, "(hidden)")
+		if line == "*" {
+			return Reply{501, Enhanced{5, 7, 0}, "Cancelled"}
+		}
+		if response, err = decodeResponse(line); err != nil {
+			return err
+		}
+	}
+	return Reply{535, Enhanced{5, 7, 8}, "No end of it"}
+}
+
+// decodeResponse undoes the base64 of a response, where "=" is an empty one
+// (RFC 4954 4).
+func decodeResponse(s string) ([]byte, error) {
+	if s == "=" {
+		return []byte{}, nil
+	}
+	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	if err != nil {
+		return nil, Reply{501, Enhanced{5, 5, 2}, "Not base64"}
+	}
+	return append([]byte{}, b...), nil
+}
