@@ -1,0 +1,372 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"roost/mta/smtp"
+)
+
+const (
+	dialTimeout = 30 * time.Second
+
+	// maxRecipients of one transaction: what every server takes (RFC 5321
+	// section 4.5.3.1.8).
+	maxRecipients = 100
+)
+
+// attempt is the state of one Send.
+type attempt struct {
+	Options
+	message    Message
+	relay      *Relay
+	began      time.Time
+	transcript *smtp.Transcript
+
+	hosts    []string
+	port     uint16
+	implicit bool // the domain has no MX records
+
+	target target
+	client *smtp.Client
+
+	results []Result // of all recipients; those from done on are open
+	done    int
+}
+
+// run finds the hosts and tries them in turn until one of them has answered
+// for the recipients, whatever it answered.
+func (a *attempt) run(ctx context.Context) error {
+	if err := a.resolveMX(ctx); err != nil {
+		return err
+	}
+	var worst error
+	dials := 0
+	for _, host := range a.hosts {
+		targets, err := a.addresses(ctx, host)
+		if err != nil {
+			worst = hopeful(worst, err)
+			continue
+		}
+		for _, a.target = range targets {
+			if dials++; dials > maxDials || ctx.Err() != nil {
+				break
+			}
+			err := a.deliver(ctx)
+			if err == nil || errors.Is(err, errFinal) {
+				return err
+			}
+			worst = hopeful(worst, err)
+		}
+	}
+	if worst == nil || ctx.Err() != nil {
+		return temporary("send", smtp.Enhanced{4, 4, 2}, "the attempt was broken off")
+	}
+	return worst
+}
+
+// hopeful picks what to tell of two hosts' failures: the one that may pass,
+// and of two alike the later.
+func hopeful(before, now error) error {
+	var f, g *failure
+	if errors.As(before, &f) && f.outcome == Temporary && errors.As(now, &g) && g.outcome == Permanent {
+		return before
+	}
+	return now
+}
+
+// errFinal: another host is not to be tried in this attempt.
+var errFinal = errors.New("final")
+
+// deliver is the whole dialog with one host. An error says that the host did
+// not answer for the recipients.
+func (a *attempt) deliver(ctx context.Context) error {
+	err := a.connect(ctx, true)
+	if errors.Is(err, errHandshake) {
+		// RFC 7435 section 3: no authentication, and then no encryption,
+		// rather than no mail.
+		a.transcript.Add(smtp.FromClient, "(TLS failed: connecting again without)")
+		err = a.connect(ctx, false)
+	}
+	if err != nil {
+		return err
+	}
+	err = a.send(ctx)
+	a.leave(ctx, err)
+	return err
+}
+
+// send logs in and makes as many transactions as the recipients need.
+func (a *attempt) send(ctx context.Context) error {
+	if err := a.auth(ctx); err != nil {
+		return err
+	}
+	for a.done < len(a.results) {
+		batch := a.results[a.done:min(a.done+maxRecipients, len(a.results))]
+		if err := a.transaction(ctx, batch); err != nil {
+			return err
+		}
+		a.done += len(batch)
+	}
+	return nil
+}
+
+// leave ends the connection: with QUIT, where the host still listens.
+func (a *attempt) leave(ctx context.Context, err error) {
+	var refused smtp.Reply
+	if err == nil || errors.As(err, &refused) && refused.Code != 421 {
+		a.client.Quit(ctx)
+	} else {
+		a.client.Close()
+	}
+}
+
+// errHandshake: the host offers TLS that cannot be used, and need not be.
+var errHandshake = errors.New("TLS handshake failed")
+
+// connect dials, says hello and starts TLS.
+func (a *attempt) connect(ctx context.Context, useTLS bool) error {
+	if err := a.dial(ctx); err != nil {
+		return err
+	}
+	err := a.hello(ctx)
+	if err == nil && useTLS {
+		err = a.startTLS(ctx)
+	}
+	if err != nil {
+		a.leave(ctx, err)
+	}
+	return err
+}
+
+// dial connects, through TLS where that comes first, and takes the greeting.
+func (a *attempt) dial(ctx context.Context) error {
+	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	a.transcript.Add(smtp.FromClient, fmt.Sprintf("(connect to %s at %s)", a.target.host, a.target.addr))
+	conn, err := a.Dialer.DialContext(dialing, "tcp", a.target.addr.String())
+	if err != nil {
+		return a.broken("connect", smtp.Enhanced{4, 4, 1}, err)
+	}
+	if a.relay != nil && a.relay.Mode == ImplicitTLS {
+		secure := tls.Client(conn, a.tlsConfig(true))
+		if err := secure.HandshakeContext(dialing); err != nil {
+			conn.Close()
+			return a.broken("TLS handshake", smtp.Enhanced{4, 7, 0}, err)
+		}
+		conn = secure
+	}
+	if a.client, err = smtp.NewClient(ctx, conn, a.transcript); err != nil {
+		conn.Close()
+		return a.broken("greeting", smtp.Enhanced{4, 4, 2}, err)
+	}
+	return nil
+}
+
+func (a *attempt) hello(ctx context.Context) error {
+	if err := a.client.Hello(ctx, a.Hostname()); err != nil {
+		return a.broken("EHLO", smtp.Enhanced{4, 4, 2}, err)
+	}
+	return nil
+}
+
+// startTLS encrypts the connection where the host offers it, and insists on
+// it where there is something to protect.
+func (a *attempt) startTLS(ctx context.Context) error {
+	if a.client.TLS() != nil {
+		return nil
+	}
+	must := a.relay != nil && a.relay.Mode == StartTLSRequired
+	if _, offered := a.client.Extension("STARTTLS"); !offered && !must {
+		return nil
+	}
+	err := a.client.StartTLS(ctx, a.tlsConfig(must))
+	var refused smtp.Reply
+	switch {
+	case err == nil:
+		return a.hello(ctx)
+	case must || ctx.Err() != nil:
+		return a.broken("STARTTLS", smtp.Enhanced{4, 7, 0}, err)
+	case errors.As(err, &refused) && refused.Code != 421:
+		return nil // the connection is as good as before
+	}
+	return fmt.Errorf("%w: %w", errHandshake, a.broken("STARTTLS", smtp.Enhanced{4, 7, 0}, err))
+}
+
+func (a *attempt) tlsConfig(verify bool) *tls.Config {
+	return &tls.Config{
+		ServerName:         a.target.host,
+		RootCAs:            a.Roots,
+		InsecureSkipVerify: !verify,
+		MinVersion:         tls.VersionTLS12,
+	}
+}
+
+func (a *attempt) auth(ctx context.Context) error {
+	if a.relay == nil || a.relay.User == "" {
+		return nil
+	}
+	if a.client.TLS() == nil && !a.target.addr.Addr().IsLoopback() {
+		return temporary("AUTH", smtp.Enhanced{4, 7, 0}, "%s offers no TLS, and a password is not sent without", a.target.host)
+	}
+	if err := a.client.Auth(ctx, a.relay.User, a.relay.Password); err != nil {
+		return a.broken("AUTH", smtp.Enhanced{4, 7, 0}, err)
+	}
+	return nil
+}
+
+// transaction sends the message to some recipients and notes the answer for
+// each. An error says that they were not answered.
+func (a *attempt) transaction(ctx context.Context, batch []Result) error {
+	m := a.message
+	params := smtp.MailParams{Size: m.Size, UTF8: m.UTF8, Body: smtp.Body7Bit}
+	if m.EightBit {
+		params.Body = smtp.Body8BitMIME
+	}
+	to := make([]smtp.Path, len(batch))
+	for i := range batch {
+		to[i] = batch[i].To
+	}
+	answers, err := a.client.Envelope(ctx, m.From, params, to)
+	if err != nil {
+		return a.envelopeFailed(err)
+	}
+	taken := 0
+	for i, r := range answers {
+		a.note(&batch[i], "RCPT", r)
+		if r.Positive() {
+			taken++
+		}
+	}
+	if taken == 0 {
+		if a.done+len(batch) < len(a.results) {
+			if err := a.client.Reset(ctx); err != nil {
+				a.done += len(batch)
+				return a.broken("RSET", smtp.Enhanced{4, 4, 2}, err)
+			}
+		}
+		return nil
+	}
+	body, err := m.Open()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errFinal, temporary("read the message", smtp.Enhanced{4, 3, 0}, "%v", err))
+	}
+	defer body.Close()
+	reply, err := a.client.Data(ctx, body)
+	failed := a.broken("DATA", smtp.Enhanced{4, 4, 2}, err)
+	for i, r := range answers {
+		switch {
+		case !r.Positive():
+		case err == nil:
+			a.note(&batch[i], "DATA", reply)
+		default:
+			a.noteFailure(&batch[i], failed)
+		}
+	}
+	var refused smtp.Reply
+	if err != nil && !errors.As(err, &refused) {
+		// The connection is gone, and perhaps the message with it: another
+		// host now might make it two.
+		a.done += len(batch)
+		return fmt.Errorf("%w: %w", errFinal, failed)
+	}
+	return nil
+}
+
+// envelopeFailed tells a refusal that holds for every host from one that may
+// be this host's.
+func (a *attempt) envelopeFailed(err error) error {
+	if errors.Is(err, smtp.ErrNotOffered) {
+		// RFC 6531 section 3.6: never downgraded.
+		return &failure{during: "MAIL", outcome: Permanent, cause: err,
+			reply: smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 6, 7}, Text: a.target.host + " does not take internationalised addresses (SMTPUTF8)"}}
+	}
+	var refused smtp.Reply
+	if errors.As(err, &refused) && refused.Permanent() && !a.unwelcome(refused) {
+		return fmt.Errorf("%w: %w", errFinal, &failure{during: "MAIL", outcome: Permanent, reply: refused, target: a.target, cause: err})
+	}
+	return a.broken("MAIL", smtp.Enhanced{4, 4, 2}, err)
+}
+
+// broken makes a failure of an error on the way to the transaction: the
+// host's own words, or ours with the enhanced code given. A host's refusal
+// to speak to us at all holds for the mail; a smart host's is a matter of
+// settings, which will be mended before the mail is too old.
+func (a *attempt) broken(during string, e smtp.Enhanced, err error) *failure {
+	if err == nil {
+		return nil
+	}
+	f := temporary(during, e, "%s at %s: %v", a.target.host, a.target.addr.Addr(), unwrapNet(err))
+	f.cause = err
+	if errors.As(err, &f.reply) {
+		f.target = a.target
+		if f.reply.Permanent() && (a.relay == nil || during == "DATA") {
+			f.outcome = Permanent
+		}
+	}
+	return f
+}
+
+// unwelcome reports whether a smart host wants another login than it got
+// (RFC 4954 section 6), which is no verdict on the mail.
+func (a *attempt) unwelcome(r smtp.Reply) bool {
+	return a.relay != nil && (r.Code == 530 || r.Code == 535)
+}
+
+// unwrapNet leaves out of a network error what we say anyway.
+func unwrapNet(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		if op.Timeout() {
+			return errors.New("no answer in time")
+		}
+		return op.Err
+	}
+	return err
+}
+
+// note records the host's answer for a recipient.
+func (a *attempt) note(r *Result, during string, reply smtp.Reply) {
+	r.Reply, r.Host, r.Addr, r.TLS, r.During = reply, a.target.host, a.target.addr, a.tlsVersion(), during
+	switch {
+	case reply.Positive() && during == "DATA":
+		r.Outcome, r.During = Delivered, ""
+	case reply.Permanent() && !a.unwelcome(reply):
+		r.Outcome = Permanent
+	default:
+		r.Outcome = Temporary
+	}
+}
+
+func (a *attempt) noteFailure(r *Result, f *failure) {
+	r.Outcome, r.Reply, r.During = f.outcome, f.reply, f.during
+	r.Host, r.Addr, r.TLS = f.target.host, f.target.addr, ""
+	if f.target != (target{}) {
+		r.TLS = a.tlsVersion()
+	}
+}
+
+func (a *attempt) tlsVersion() string {
+	if a.client == nil {
+		return ""
+	}
+	if state := a.client.TLS(); state != nil {
+		return tls.VersionName(state.Version)
+	}
+	return ""
+}
+
+// fail gives every recipient that has no answer the failure of the attempt.
+func (a *attempt) fail(err error) {
+	var f *failure
+	if !errors.As(err, &f) {
+		f = temporary("send", smtp.Enhanced{4, 3, 0}, "%v", err)
+	}
+	for i := a.done; i < len(a.results); i++ {
+		a.noteFailure(&a.results[i], f)
+	}
+}
