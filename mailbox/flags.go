@@ -136,6 +136,7 @@ type Stored struct {
 	Folder   Folder  // as it is now
 	Entries  []Entry // every addressed message that exists, as it is now, in UID order
 	Modified []UID   // left alone because of UnchangedSince
+	ModSeq   ModSeq  // of this operation; 0 when it changed nothing
 }
 
 // SetFlags changes the flags of the messages with the given UIDs (in order);
@@ -146,6 +147,7 @@ func (s *Store) SetFlags(ctx context.Context, id AccountID, folder FolderID, uid
 	var out Stored
 	err := s.update(ctx, func(tx *tx) error {
 		out = Stored{}
+		uids := uids // a batch may be run again
 		f, err := tx.folder(id, folder)
 		if err != nil {
 			return err
@@ -204,7 +206,7 @@ func (s *Store) SetFlags(ctx context.Context, id AccountID, folder FolderID, uid
 				return err
 			}
 		}
-		out.Folder = f
+		out.Folder, out.ModSeq = f, modSeq
 		return nil
 	})
 	return out, err

@@ -18,31 +18,33 @@ type Test int
 
 // The tests. Each says which fields of Query it reads.
 const (
-	TestAll      Test = iota // holds for every message
-	TestAnd                  // Args: all hold
-	TestOr                   // Args: one holds
-	TestNot                  // Args[0] does not hold
-	TestUID                  // UIDs
-	TestFlag                 // Flag: all these bits are set
-	TestKeyword              // Text: in any case
-	TestBefore               // Time: the day of INTERNALDATE, in its own zone
-	TestOn                   // Time
-	TestSince                // Time
-	TestSentBefore           // Time: the day of the Date field, in its own zone
-	TestSentOn               // Time
-	TestSentSince            // Time
-	TestLarger               // N bytes
-	TestSmaller              // N bytes
-	TestHeader               // Name, Text: substring of the field's text; empty Text: the field is there
-	TestBody                 // Text: substring of the decoded text of the body
-	TestText                 // Text: substring of the header or the body's text
+	TestAll        Test = iota // holds for every message
+	TestAnd                    // Args: all hold
+	TestOr                     // Args: one holds
+	TestNot                    // Args[0] does not hold
+	TestUID                    // UIDs
+	TestFlag                   // Flag: all these bits are set
+	TestKeyword                // Text: in any case
+	TestBefore                 // Time: the day of INTERNALDATE, in its own zone
+	TestOn                     // Time
+	TestSince                  // Time
+	TestSentBefore             // Time: the day of the Date field, in its own zone
+	TestSentOn                 // Time
+	TestSentSince              // Time
+	TestLarger                 // N bytes
+	TestSmaller                // N bytes
+	TestOlder                  // N seconds between INTERNALDATE and now, at least (RFC 5032)
+	TestYounger                // N seconds, at most
+	TestHeader                 // Name, Text: substring of the field's text; empty Text: the field is there
+	TestBody                   // Text: substring of the decoded text of the body
+	TestText                   // Text: substring of the header or the body's text
 )
 
 // Query is a search key with its arguments, a tree.
 type Query struct {
 	Test Test
 	Args []Query
-	UIDs []UIDRange
+	UIDs []UIDRange // in order, none touching another
 	Flag Flags
 	Name string
 	Text string
@@ -74,14 +76,17 @@ func (s *Store) Search(ctx context.Context, id AccountID, folder FolderID, q Que
 			unsure = append(unsure, e.UID)
 		}
 	}
-	entries := snap.Entries
+	entries, now := snap.Entries, time.Now()
 	err = s.Facts(id, folder, unsure, func(m *Facts) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		i, _ := slices.BinarySearchFunc(entries, m.UID, func(e Entry, uid UID) int { return cmp.Compare(e.UID, uid) })
-		c := candidate{s: s, account: id, folder: &snap.Folder, entry: entries[i], facts: m}
+		c := candidate{s: s, account: id, folder: &snap.Folder, entry: entries[i], facts: m, now: now}
 		ok, err := c.holds(&q)
+		if errors.Is(err, ErrNotFound) {
+			return nil // expunged while the search went on
+		}
 		if err != nil {
 			return fmt.Errorf("search message %d: %w", m.UID, err)
 		}
@@ -148,7 +153,16 @@ func (q *Query) byEntry(f *Folder, e Entry) truth {
 	case TestNot:
 		return yes - q.Args[0].byEntry(f, e)
 	case TestUID:
-		return truthOf(slices.ContainsFunc(q.UIDs, func(r UIDRange) bool { return r.First <= e.UID && e.UID <= r.Last }))
+		_, found := slices.BinarySearchFunc(q.UIDs, e.UID, func(r UIDRange, uid UID) int {
+			switch {
+			case r.Last < uid:
+				return -1
+			case r.First > uid:
+				return 1
+			}
+			return 0
+		})
+		return truthOf(found)
 	case TestFlag:
 		return truthOf(e.Flags&q.Flag == q.Flag)
 	case TestKeyword:
@@ -164,6 +178,7 @@ type candidate struct {
 	folder  *Folder
 	entry   Entry
 	facts   *Facts
+	now     time.Time
 
 	msg    *Message
 	part   *message.Part
@@ -201,6 +216,10 @@ func (c *candidate) holds(q *Query) (bool, error) {
 		return c.facts.Size > q.N, nil
 	case TestSmaller:
 		return c.facts.Size < q.N, nil
+	case TestOlder:
+		return c.facts.Date.Unix() <= c.now.Unix()-q.N, nil
+	case TestYounger:
+		return c.facts.Date.Unix() >= c.now.Unix()-q.N, nil
 	case TestSentBefore, TestSentOn, TestSentSince:
 		return c.sent(q)
 	case TestHeader:

@@ -162,4 +162,3 @@ func (s *Store) room(need int64) error {
 	}
 	return nil
 }
-

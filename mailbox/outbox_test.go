@@ -1,0 +1,108 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+)
+
+func submit(t *testing.T, s *Store, from Account, domains ...string) {
+	t.Helper()
+	spool := s.NewSpool(0)
+	defer spool.Close()
+	io.WriteString(spool, hello(1))
+	in := Intake{Body: spool, From: string(from.Address)}
+	for _, d := range domains {
+		in.Queue = append(in.Queue, Outgoing{Account: from.ID, From: string(from.Address), Domain: d, Recipients: []Recipient{{Address: "x@" + d}, {Address: "y@" + d}}})
+	}
+	if _, err := s.Accept(context.Background(), in); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOutboxByDueTime(t *testing.T) {
+	s, ann, _ := newStore(t, Options{})
+	ctx := context.Background()
+	bell := s.OutboxBell()
+	submit(t, s, ann, "one.example", "two.example")
+	<-bell
+	now := time.Now()
+	due, next, err := s.DueOutbox(now, 10)
+	if err != nil || len(due) != 2 || !next.IsZero() {
+		t.Fatalf("%d due, next %v, %v", len(due), next, err)
+	}
+	later := now.Add(time.Hour)
+	one, err := s.BeginAttempt(ctx, due[0].ID, later)
+	if err != nil || one.Attempts != 1 {
+		t.Fatal(one, err)
+	}
+	due, next, err = s.DueOutbox(now, 10)
+	if err != nil || len(due) != 1 || due[0].Domain != "two.example" || !next.Equal(later) {
+		t.Errorf("%d due, next %v, %v", len(due), next, err)
+	}
+	body, err := s.OutgoingBody(&one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(body); err != nil || string(b) != hello(1) {
+		t.Errorf("body %q, %v", b, err)
+	}
+	// One recipient taken, the other waits.
+	err = s.FinishAttempt(ctx, one.ID, Result{Waiting: one.Recipients[1:], Due: later, Reply: "450 later", Journal: []Line{{Event: Delivered}, {Event: Deferred}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one, err = s.Outgoing(one.ID); err != nil || len(one.Recipients) != 1 || one.LastReply != "450 later" {
+		t.Errorf("%+v, %v", one, err)
+	}
+	if err := s.RetryOutgoing(ctx, one.ID); err != nil {
+		t.Fatal(err)
+	}
+	if due, _, _ = s.DueOutbox(time.Now(), 1); len(due) != 1 || due[0].Domain != "two.example" {
+		t.Errorf("the longest waiting first: %+v", due)
+	}
+	if err := s.FinishAttempt(ctx, one.ID, Result{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DropOutgoing(ctx, due[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.FinishAttempt(ctx, one.ID, Result{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("finished twice: %v", err)
+	}
+	if r, _ := s.Check(ctx); r.Outbox != 0 || r.Bodies != 0 {
+		t.Errorf("%d rows and %d bodies are left", r.Outbox, r.Bodies)
+	}
+}
+
+// The notice of a failure and the recipient's removal are one commit.
+func TestNoticeComesExactlyOnce(t *testing.T) {
+	s, ann, _ := newStore(t, Options{})
+	ctx := context.Background()
+	submit(t, s, ann, "one.example")
+	due, _, _ := s.DueOutbox(time.Now(), 1)
+	notice := func() error {
+		spool := s.NewSpool(0)
+		defer spool.Close()
+		io.WriteString(spool, hello(9))
+		return s.FinishAttempt(ctx, due[0].ID, Result{Notice: &Intake{Body: spool, Place: []Placement{{Account: ann.ID}}}, Journal: []Line{{Event: Failed}}})
+	}
+	if err := notice(); err != nil {
+		t.Fatal(err)
+	}
+	if err := notice(); !errors.Is(err, ErrNotFound) {
+		t.Errorf("again: %v", err)
+	}
+	if f, _ := s.Folder(ann.ID, InboxID); f.Messages != 1 {
+		t.Errorf("%d notices, want 1", f.Messages)
+	}
+	n := 0
+	if err := s.Journal(func(l Line) bool {
+		n++
+		return l.Event == Failed && l.Outbox == due[0].ID && l.Message == due[0].Body
+	}); err != nil || n != 1 {
+		t.Errorf("%d journal lines, %v", n, err)
+	}
+}
