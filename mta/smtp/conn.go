@@ -221,7 +221,7 @@ func (c *Conn) serve(ctx context.Context) {
 			log.Error("panic in a connection", "peer", c.peer, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		}
 		if c.session != nil {
-			c.session.Reset()
+			c.session.Reset(ctx)
 		}
 		c.conn.Close()
 	}()

@@ -252,7 +252,7 @@ func (s *session) Data(_ context.Context, message io.Reader) (string, error) {
 	return "id", nil
 }
 
-func (s *session) Reset() { s.from, s.to = smtp.Path{}, nil }
+func (s *session) Reset(context.Context) { s.from, s.to = smtp.Path{}, nil }
 
 // authSession knows one mechanism: the password, once, is "open".
 type authSession struct {

@@ -133,7 +133,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, f func(net.Conn)) e
 
 // admit counts a connection in, unless that is too many.
 func (s *Server) admit(peer netip.Addr) bool {
-	key := network(peer)
+	key := Network(peer)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	limited := peer.IsValid() && !peer.IsLoopback()
@@ -146,7 +146,7 @@ func (s *Server) admit(peer netip.Addr) bool {
 }
 
 func (s *Server) leave(peer netip.Addr) {
-	key := network(peer)
+	key := Network(peer)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all--
@@ -155,8 +155,9 @@ func (s *Server) leave(peer netip.Addr) {
 	}
 }
 
-// network is what counts as one address: one host has a whole /64 of IPv6.
-func network(a netip.Addr) netip.Addr {
+// Network gives what limits count as one address: itself, or its /64 in IPv6,
+// as one host has a whole one.
+func Network(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		if p, err := a.WithZone("").Prefix(64); err == nil {
 			return p.Addr()

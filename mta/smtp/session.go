@@ -26,8 +26,8 @@ type Session interface {
 	Data(ctx context.Context, message io.Reader) (id string, err error)
 
 	// Reset forgets the transaction, if there is one: after DATA, at RSET and
-	// EHLO, and before the connection ends.
-	Reset()
+	// EHLO, and before the connection ends. ctx may be done by then.
+	Reset(ctx context.Context)
 }
 
 // Authenticator is a Session that people can log in to.

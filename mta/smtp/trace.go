@@ -12,7 +12,7 @@ type Trace struct {
 	By    string     // our name
 	With  string     // SMTP, ESMTPS, UTF8SMTPSA, ... (RFC 3848)
 	TLS   string     // cipher suite, or "" (RFC 8314 4.3)
-	ID    string     // ours for the message
+	ID    string     // ours for the message, or ""
 	For   string     // the recipient; only where there is one, as others must not be shown
 	At    time.Time
 }
@@ -31,7 +31,9 @@ func (t Trace) AppendReceived(b []byte) []byte {
 		b = append(b, "from "+hello+" ("+AddressLiteral(t.Peer)+")\r\n\t"...)
 	}
 	b = append(b, "by "+t.By+" with "+t.With...)
-	b = append(b, "\r\n\tid "+t.ID...)
+	if t.ID != "" {
+		b = append(b, "\r\n\tid "+t.ID...)
+	}
 	if t.For != "" {
 		b = append(b, "\r\n\tfor <"+t.For+">"...)
 	}

@@ -151,12 +151,12 @@ func (c *Conn) do(ctx context.Context, verb, arg string) error {
 	}
 	switch verb {
 	case "EHLO", "HELO":
-		return c.doHello(verb == "EHLO", arg)
+		return c.doHello(ctx, verb == "EHLO", arg)
 	case "RSET":
 		if arg != "" {
 			return errNoArg
 		}
-		c.reset()
+		c.reset(ctx)
 		return replyOK
 	case "NOOP":
 		return replyOK
@@ -174,16 +174,16 @@ func (c *Conn) do(ctx context.Context, verb, arg string) error {
 	return errUnknown
 }
 
-func (c *Conn) reset() {
-	c.session.Reset()
+func (c *Conn) reset(ctx context.Context) {
+	c.session.Reset(ctx)
 	c.mail, c.utf8, c.recipients = false, false, 0
 }
 
-func (c *Conn) doHello(extended bool, name string) error {
+func (c *Conn) doHello(ctx context.Context, extended bool, name string) error {
 	if name == "" || len(name) > maxDomain || !isGraphic(name) {
 		return Reply{501, Enhanced{5, 5, 4}, "Say who you are: a domain, or an address in brackets"}
 	}
-	c.reset()
+	c.reset(ctx)
 	c.hello, c.extended = name, extended
 	if !extended {
 		return Reply{Code: 250, Text: c.Hostname()}
@@ -273,7 +273,7 @@ func (c *Conn) doData(ctx context.Context, arg string) error {
 	}
 	refused, broke := d.drain(c.server.opt.MaxSize)
 	c.transcript.Add(FromClient, "("+strconv.FormatInt(d.size, 10)+" octets of message)")
-	c.reset()
+	c.reset(ctx)
 	if broke != nil {
 		// What follows is the rest of a message, never commands.
 		var r Reply
@@ -306,7 +306,7 @@ func (c *Conn) doStartTLS(ctx context.Context, arg string) error {
 	if err := c.w.Flush(); err != nil {
 		return broken(err)
 	}
-	c.session.Reset()
+	c.session.Reset(ctx)
 	c.mu.Lock()
 	t := tls.Server(c.conn, c.server.opt.TLS)
 	c.conn = t
