@@ -1,0 +1,85 @@
+// Package mailbox is the store, the one place where the rooms of Roost meet:
+// the post writes to it, the reading room reads it, the office edits its rows.
+// It keeps accounts, domains, mailboxes, messages, the outbox and the journal.
+//
+// It refuses to speak any protocol, to touch the network, to let a transaction
+// out, and to give back bytes whose checksum does not hold.
+//
+// # Files
+//
+// A data directory has
+//
+//	roost.db             a bbolt file, the store of record
+//	packs/NNNNNNNN.pack  the bytes of the messages
+//
+// Bodies are not in bbolt because its pages are rewritten whenever a neighbour
+// changes, a large value is copied through the heap while everyone else waits,
+// and one damaged page may take the mail along. A pack is only ever appended
+// to: what is in it stays readable whatever happens to roost.db, a backup copies
+// new files, and FETCH reads with pread while no transaction is open. record.go
+// tells what a record in a pack is.
+//
+// # The promise
+//
+// Accept returns nil after the body is in a pack, the pack is synced, and then
+// one bbolt commit is synced that holds everything else: a row for every local
+// recipient, an outbox row for every remote domain, the journal lines. After any
+// error nothing of it is to be seen. What was being appended when the process
+// died stays behind in its pack as dead bytes, and the next start begins a new
+// pack. commit.go tells how writers share a commit.
+//
+// # Buckets
+//
+// Keys of several parts are put together in the order given, numbers big-endian,
+// so that a range of keys is an account or a mailbox. Rows written with every
+// message are binary, varints in the main; rows that people edit are JSON.
+//
+//	bucket         key                              value
+//	meta           "format"                         number of the data model, u32
+//	               "instance"                       16 random bytes
+//	settings       "server"                         Settings, JSON
+//	domains        domain                           Domain with its DKIM keys, JSON
+//	addresses      Address                          account id, or an alias's targets, JSON
+//	accounts       account u32                      accountRow: Account, password, SCRAM salt, JSON
+//	devices        account u32, device id           deviceRow: an app password's hash and SCRAM keys, JSON
+//	state          account u32                      accountState: modseq, counters; 32 bytes
+//	mailboxes      account u32, mailbox u32         Folder: name, use, UIDVALIDITY, counters, keywords
+//	names          account u32, name                mailbox u32
+//	subscriptions  account u32, name                1
+//	messages       account u32, mailbox u32, uid u32    Facts: what never changes of a message
+//	flags          account u32, mailbox u32, uid/256 u32  block of Entries: what does
+//	expunged       account u32, mailbox u32, modseq u64   UIDs that an operation took away
+//	bodies         body u64                         bodyRow: pack, offset, lengths, references
+//	packs          pack u32                         packRow: length, live bytes, live records
+//	outbox         number u64                       Outgoing, JSON
+//	due            time u64 (unix ns), number u64   nothing: the outbox by time
+//	journal        number u64                       Line, JSON
+//
+// Message facts lie apart from flags because a STORE on a whole mailbox is
+// common and must not rewrite envelopes; and flags lie in blocks of 256 UIDs
+// because a row for each would cost ten times as much. An account's state lies
+// apart from its row because it changes with every message and the credentials
+// do not. A body's place lies in a row of its own, so that copies share it and
+// a pack can be rewritten without touching messages.
+//
+// # Modseq
+//
+// Each operation on an account's mailboxes takes the account's next modseq, also
+// when several are in one commit, and leaves it on whatever it touched: the
+// message, the block's highest, the mailbox's HIGHESTMODSEQ, the row of expunged
+// UIDs. So a reader who knows a modseq finds all that is newer by looking at the
+// highest of each block and at the end of the expunged rows. A commit rings the
+// bells of the accounts that it changed; a bell carries no data.
+//
+// # Recent
+//
+// \Recent is told to at most one session, the first that claims a message, be
+// it by SELECT or while it has the mailbox open. The claim is kept in memory.
+//
+// # Credentials
+//
+// A person's password is stretched with argon2id and nothing else is kept of it.
+// An app password is generated with 120 random bits; a SHA-256 of it is kept for
+// PLAIN and LOGIN, and SCRAM-SHA-256 keys with the account's one salt and count.
+// SCRAM can therefore only work for app passwords.
+package mailbox
