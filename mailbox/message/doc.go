@@ -17,7 +17,7 @@ const (
 	// rest is counted, so that offsets stay right, and forgotten.
 	maxHeader = 1 << 20
 	// maxHeaders is the same for all header sections of one message together;
-	// once it is spent the part at hand runs to the end of the message.
+	// once it is spent, parts have no fields left to be known by.
 	maxHeaders = 4 << 20
 	// maxFields is the most fields found in one header section.
 	maxFields = 10_000

@@ -65,7 +65,11 @@ func (p *Part) describe(digest bool) {
 			}
 			p.Params = params
 		case equalFold(name, "Transfer-Encoding") && first(1):
-			if e := strings.ToLower(firstToken(f.Value())); e != "" {
+			switch e := strings.ToLower(firstToken(f.Value())); e {
+			case "":
+			case "7", "8": // "8 bit", a common slip
+				p.Encoding = e + "bit"
+			default:
 				p.Encoding = e
 			}
 		case equalFold(name, "ID") && first(2):

@@ -167,7 +167,7 @@ func (p *parser) skip() {
 // part reads one part up to the boundary that ends it, or the end of the input.
 func (p *parser) part(depth int, digest bool) *Part {
 	p.parts++
-	if p.parts >= maxParts || p.budget <= 0 {
+	if p.parts >= maxParts {
 		p.blind, p.hit = true, none
 	}
 	part := new(Part)
@@ -245,14 +245,14 @@ func (p *parser) multipart(part *Part, boundary string, depth int) {
 // those after the last field are the body.
 func (p *parser) header(part *Part) int64 {
 	part.Start = p.at
-	limit := min(maxHeader, max(p.budget, 0))
+	limit := min(maxHeader, p.budget)
 	raw, spans := p.scratch[:0], p.spans[:0]
 	inField, cut := false, false
-	loose, looseLF, looseRaw := int64(none), int64(0), 0
+	loose, looseLF, looseRaw, looseCut := int64(none), int64(0), 0, false
 	ended := false
 	for p.piece != nil && p.hit == none && !ended {
 		line := p.piece
-		start := len(raw)
+		start, wasCut := len(raw), cut
 		if cut || len(line) > limit-start {
 			cut = true
 		} else {
@@ -271,7 +271,7 @@ func (p *parser) header(part *Part) int64 {
 			case colon > 0:
 				loose = none
 			case loose == none && !(p.at == part.Start && isMboxFrom(line)):
-				loose, looseLF, looseRaw = p.at, p.lf, start
+				loose, looseLF, looseRaw, looseCut = p.at, p.lf, start, wasCut
 			}
 			if inField {
 				spans = append(spans, span{start: int32(start), colon: int32(start + colon)})
@@ -285,8 +285,8 @@ func (p *parser) header(part *Part) int64 {
 	part.Body = p.at
 	lf := p.lf
 	if !ended && loose != none {
-		part.Body, lf = loose, looseLF
-		raw = raw[:min(looseRaw, len(raw))]
+		part.Body, lf, cut = loose, looseLF, looseCut
+		raw = raw[:looseRaw]
 	}
 	p.budget -= len(raw)
 	p.scratch, p.spans = raw, spans

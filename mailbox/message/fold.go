@@ -1,0 +1,118 @@
+package message
+
+import (
+	"io"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Fold brings text into the form in which searches compare it: compatibility
+// decomposed (NFKD), without accents and without case. A substring of s is, but
+// for what accents do at its ends, a substring of Fold(s).
+func Fold(s string) string { return string(AppendFold(nil, []byte(s))) }
+
+// AppendFold appends the folded form of s. It works rune by rune, so that text
+// may be folded in pieces cut between runes. Bytes that are not UTF-8 fold to U+FFFD.
+func AppendFold(b, s []byte) []byte {
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			b = append(b, c)
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(s[i:])
+		if r == utf8.RuneError {
+			b = append(b, "\uFFFD"...)
+		} else {
+			b = foldRune(b, s[i:i+n])
+		}
+		i += n
+	}
+	return b
+}
+
+// foldRune appends the folded form of the one rune s.
+func foldRune(b, s []byte) []byte {
+	var buf [64]byte
+	d := s
+	if !norm.NFKD.IsNormal(s) {
+		d = norm.NFKD.Append(buf[:0], s...)
+	}
+	for len(d) > 0 {
+		r, n := utf8.DecodeRune(d)
+		d = d[n:]
+		switch {
+		case isAccent(r):
+		case r == 'ß' || r == 'ẞ':
+			b = append(b, "ss"...)
+		default:
+			// By way of upper case, as ς and σ, or ſ and s, have one of those.
+			b = utf8.AppendRune(b, unicode.ToLower(unicode.ToUpper(r)))
+		}
+	}
+	return b
+}
+
+// isAccent tells whether a mark only decorates the letter before it. Marks that
+// make another letter of it, as in Indic scripts and kana, are none.
+func isAccent(r rune) bool {
+	switch {
+	case r < 0x300:
+		return false
+	case r <= 0x36F, // diacritical marks, and their extensions below
+		0x591 <= r && r <= 0x5C7 && unicode.Is(unicode.Mn, r), // Hebrew points
+		0x64B <= r && r <= 0x65F, r == 0x670,                  // Arabic vowels
+		0x1AB0 <= r && r <= 0x1AFF,
+		0x1DC0 <= r && r <= 0x1DFF,
+		0x20D0 <= r && r <= 0x20FF,
+		0xFE20 <= r && r <= 0xFE2F:
+		return true
+	}
+	return false
+}
+
+// FoldWriter folds the text written to it and writes the result to W. A rune
+// may be split between writes. Close writes what is left of one; it does not
+// close W.
+type FoldWriter struct {
+	W    io.Writer
+	rest []byte // the begin of a rune
+	out  []byte
+}
+
+// Write folds b. Like W, it returns the first error of W.
+func (f *FoldWriter) Write(b []byte) (int, error) {
+	n := len(b)
+	if len(f.rest) > 0 {
+		b = append(f.rest, b...)
+	}
+	cut := len(b)
+	for i := 1; i <= utf8.UTFMax && i <= len(b); i++ {
+		if c := b[len(b)-i]; utf8.RuneStart(c) {
+			if !utf8.FullRune(b[len(b)-i:]) {
+				cut = len(b) - i
+			}
+			break
+		}
+	}
+	f.out = AppendFold(f.out[:0], b[:cut])
+	f.rest = append([]byte(nil), b[cut:]...)
+	if _, err := f.W.Write(f.out); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// Close folds an unfinished rune.
+func (f *FoldWriter) Close() error {
+	f.out = AppendFold(f.out[:0], f.rest)
+	f.rest = nil
+	_, err := f.W.Write(f.out)
+	return err
+}

@@ -1,0 +1,101 @@
+package message
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// maxPreview is the length of a preview in characters: RFC 8970 3.1 asks
+	// for 200 and allows 256.
+	maxPreview = 200
+	// maxPreviewText is how much text a preview is looked for in.
+	maxPreviewText = 16 << 10
+)
+
+// Preview is the begin of what the message r says to its reader (RFC 8970), at
+// most 200 characters on one line: no markup, no quoted lines. It is empty when
+// there is no such text. It fails only when r fails.
+func (p *Part) Preview(r io.ReaderAt) (string, error) {
+	for _, within := range [...]bool{false, true} {
+		for _, subtype := range [...]string{"plain", "html"} {
+			for _, c := range p.texts(nil, subtype, within) {
+				var text bytes.Buffer
+				err := c.writeBody(&limitWriter{w: &text, left: maxPreviewText}, r, true)
+				if err != nil && !errors.Is(err, ErrTooLong) {
+					return "", err
+				}
+				if s := summary(text.String()); s != "" {
+					return s, nil
+				}
+			}
+		}
+	}
+	return "", nil
+}
+
+// texts appends the first parts of a text subtype that are shown in place,
+// enough to find words in; those of messages within only when asked for.
+func (p *Part) texts(list []*Part, subtype string, within bool) []*Part {
+	const enough = 10
+	if p.Type == "text" && p.Subtype == subtype && p.Disposition != "attachment" && p.Size() > 0 && len(list) < enough {
+		list = append(list, p)
+	}
+	for _, c := range p.Children {
+		list = c.texts(list, subtype, within)
+	}
+	if p.Message != nil && within {
+		list = p.Message.texts(list, subtype, within)
+	}
+	return list
+}
+
+// summary is the begin of a text, its white space joined, quotations left out;
+// all of it is quotation, then that.
+func summary(text string) string {
+	var own strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "-- \n") || strings.HasPrefix(line, "-- \r") {
+			break // RFC 3676 4.3: the signature
+		}
+		if !strings.HasPrefix(line, ">") {
+			own.WriteString(line)
+		}
+	}
+	if s := oneLine(own.String()); s != "" {
+		return s
+	}
+	return oneLine(text)
+}
+
+// oneLine joins white space and cuts at maxPreview characters.
+func oneLine(text string) string {
+	var b strings.Builder
+	n, space := 0, false
+	for _, r := range text {
+		switch {
+		case unicode.IsSpace(r):
+			space = n > 0
+			continue
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r) && r != '\u200D', r == '\u034F', r == utf8.RuneError:
+			continue // some senders pad their previews with these
+		}
+		if space && n+1 < maxPreview {
+			b.WriteByte(' ')
+			n++
+		} else if space {
+			break
+		}
+		if n == maxPreview {
+			break
+		}
+		space = false
+		b.WriteRune(r)
+		n++
+	}
+	return b.String()
+}
