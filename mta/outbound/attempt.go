@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"syscall"
 	"time"
 
 	"roost/mta/smtp"
@@ -317,16 +319,20 @@ func (a *attempt) unwelcome(r smtp.Reply) bool {
 	return a.relay != nil && (r.Code == 530 || r.Code == 535)
 }
 
-// unwrapNet leaves out of a network error what we say anyway.
+// unwrapNet says in plain words what a network error is, without what we say
+// anyway.
 func unwrapNet(err error) error {
 	var op *net.OpError
-	if errors.As(err, &op) {
-		if op.Timeout() {
-			return errors.New("no answer in time")
-		}
-		return op.Err
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errors.New("the connection was lost")
+	case !errors.As(err, &op):
+		return err
+	case op.Timeout():
+		return errors.New("no answer in time")
 	}
-	return err
+	return op.Err
 }
 
 // note records the host's answer for a recipient.

@@ -107,7 +107,7 @@ func ParseRelay(s string) (*Relay, error) {
 }
 
 func hostLike(s string) bool {
-	if s == "" || len(s) > 253 || strings.Contains(s, "..") || s[0] == '.' {
+	if s == "" || len(s) > 253 || strings.Contains("."+s+".", "..") {
 		return false
 	}
 	for i := range len(s) {
