@@ -1,0 +1,77 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"roost/mailbox"
+)
+
+// Device is an app password as the office shows it.
+type Device struct {
+	ID       string    `json:"id" table:"ID"`
+	Name     string    `json:"name" table:"NAME"`
+	Created  time.Time `json:"created" table:"SINCE"`
+	LastUsed time.Time `json:"last_used,omitzero" table:"LAST USED"` // to the hour
+}
+
+type deviceArgs struct {
+	accountArgs
+	Device string `json:"device" arg:"" help:"The name of the device, such as \"Anna's phone\"; to remove one also its id."`
+}
+
+// DeviceAdded is the result of "device add".
+type DeviceAdded struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Login    string `json:"login"`
+	Password string `json:"password"`
+}
+
+// Text shows the password.
+func (d DeviceAdded) Text(w io.Writer, _ any) error {
+	_, err := fmt.Fprintf(w, "%s added. Its password, shown only now, for the login name %s:\n%s\n", d.Name, d.Login, d.Password)
+	return err
+}
+
+func deviceAdd(ctx context.Context, o *Office, a *deviceArgs) (DeviceAdded, error) {
+	addr, err := mailbox.ParseAddress(a.Address)
+	if err != nil {
+		return DeviceAdded{}, err
+	}
+	d, secret, err := o.Store.AddDevice(ctx, addr, a.Device)
+	return DeviceAdded{d.ID, d.Name, string(addr), secret}, err
+}
+
+func deviceList(_ context.Context, o *Office, a *accountArgs) ([]Device, error) {
+	addr, err := mailbox.ParseAddress(a.Address)
+	if err != nil {
+		return nil, err
+	}
+	all, err := o.Store.Devices(addr)
+	var list []Device
+	for _, d := range all {
+		list = append(list, Device{d.ID, d.Name, d.Created, d.LastUsed})
+	}
+	return list, err
+}
+
+func deviceRemove(ctx context.Context, o *Office, a *deviceArgs) (Done, error) {
+	addr, err := mailbox.ParseAddress(a.Address)
+	if err != nil {
+		return Done{}, err
+	}
+	all, err := o.Store.Devices(addr)
+	if err != nil {
+		return Done{}, err
+	}
+	for _, d := range all {
+		if d.ID == a.Device || strings.EqualFold(d.Name, strings.TrimSpace(a.Device)) {
+			return done("%s of %s removed.", d.Name, addr), o.Store.RemoveDevice(ctx, addr, d.ID)
+		}
+	}
+	return Done{}, errorf(NotFound, "%s has no device %s", addr, a.Device)
+}

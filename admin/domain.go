@@ -1,0 +1,179 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"roost/admin/records"
+	"roost/mailbox"
+)
+
+// Domain is a domain as the office shows it: without its private keys.
+type Domain struct {
+	Name    string    `json:"name" table:"DOMAIN"`
+	Created time.Time `json:"created" table:"SINCE"`
+}
+
+type domainArgs struct {
+	Domain string `json:"domain" arg:"" help:"The part of an address after the @."`
+}
+
+// DomainAdded is the result of "domain add".
+type DomainAdded Domain
+
+// Text says how to go on.
+func (d DomainAdded) Text(w io.Writer, _ any) error {
+	_, err := fmt.Fprintf(w, "%s added. The DNS records that it needs: roost dns %[1]s\n", d.Name)
+	return err
+}
+
+func domainAdd(ctx context.Context, o *Office, a *domainArgs) (DomainAdded, error) {
+	d, err := o.Store.AddDomain(ctx, a.Domain)
+	if err != nil {
+		return DomainAdded{}, err
+	}
+	// The first domain names the server; the name stays when others come.
+	err = o.Store.ChangeSettings(ctx, func(s *mailbox.Settings) error {
+		if s.Hostname == "" {
+			s.Hostname = "mail." + d.Name
+		}
+		return nil
+	})
+	return DomainAdded{d.Name, d.Created}, err
+}
+
+func domainList(_ context.Context, o *Office, _ *struct{}) ([]Domain, error) {
+	all, err := o.Store.Domains()
+	var list []Domain
+	for _, d := range all {
+		list = append(list, Domain{d.Name, d.Created})
+	}
+	return list, err
+}
+
+func domainRemove(ctx context.Context, o *Office, a *domainArgs) (Done, error) {
+	name, err := mailbox.ParseDomain(a.Domain)
+	if err != nil {
+		return Done{}, err
+	}
+	return done("%s removed.", name), o.Store.RemoveDomain(ctx, name)
+}
+
+// Hostname is the name that this server goes by in SMTP, in MX records and in what mail
+// programs are told: the one set, else the machine's own where that is a full name, else
+// localhost.
+func (o *Office) Hostname() string {
+	if s, err := o.Store.Settings(); err == nil && s.Hostname != "" {
+		return s.Hostname
+	}
+	if name, err := os.Hostname(); err == nil && strings.Contains(name, ".") {
+		if name, err = mailbox.ParseDomain(name); err == nil {
+			return name
+		}
+	}
+	return "localhost"
+}
+
+// Host is this server in the DNS.
+type Host struct {
+	Name      string   `json:"name"`
+	Addresses []string `json:"addresses"` // empty: not known
+}
+
+// Text is the name and the addresses in one line.
+func (h Host) Text(w io.Writer, _ any) error {
+	addresses := strings.Join(h.Addresses, ", ")
+	if addresses == "" {
+		addresses = "addresses not set"
+	}
+	_, err := fmt.Fprintf(w, "%s (%s)\n", h.Name, addresses)
+	return err
+}
+
+func hostShow(_ context.Context, o *Office, _ *struct{}) (Host, error) {
+	s, err := o.Store.Settings()
+	return Host{o.Hostname(), append(append([]string{}, s.IPv4...), s.IPv6...)}, err
+}
+
+type hostArgs struct {
+	Name      string   `json:"name" arg:"" help:"The full name of this server, such as mail.example.org."`
+	Addresses []string `json:"addresses" name:"address" placeholder:"IP" help:"A public address of this server; may be given more than once. Without any, those set before stay."`
+}
+
+func hostSet(ctx context.Context, o *Office, a *hostArgs) (Host, error) {
+	name, err := mailbox.ParseDomain(a.Name)
+	if err != nil {
+		return Host{}, err
+	}
+	var v4, v6 []string
+	for _, text := range a.Addresses {
+		ip, err := netip.ParseAddr(text)
+		if err != nil || ip.Zone() != "" {
+			return Host{}, errorf(Invalid, "%q is not an IP address", text)
+		}
+		if ip = ip.Unmap(); ip.Is4() {
+			v4 = append(v4, ip.String())
+		} else {
+			v6 = append(v6, ip.String())
+		}
+	}
+	err = o.Store.ChangeSettings(ctx, func(s *mailbox.Settings) error {
+		s.Hostname = name
+		if len(a.Addresses) > 0 {
+			s.IPv4, s.IPv6 = v4, v6
+		}
+		return nil
+	})
+	if err != nil {
+		return Host{}, err
+	}
+	return hostShow(ctx, o, nil)
+}
+
+type dnsArgs struct {
+	Domain string `json:"domain" arg:"" help:"One of the domains of this server."`
+	Zone   bool   `json:"-" help:"Print a zone file."`
+}
+
+// Records are the DNS records of a domain.
+type Records []records.Record
+
+// Text is a table for reading, or a zone file.
+func (r Records) Text(w io.Writer, args any) error {
+	if a, ok := args.(*dnsArgs); ok && a.Zone {
+		return records.WriteZone(w, r)
+	}
+	return records.WriteTable(w, r)
+}
+
+func dns(ctx context.Context, o *Office, a *dnsArgs) (Records, error) {
+	d, err := o.Store.Domain(a.Domain)
+	if err != nil {
+		return nil, err
+	}
+	host, err := hostShow(ctx, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	setup := records.Setup{Domain: d.Name, Host: host.Name}
+	for _, text := range host.Addresses {
+		ip, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("setting: %w", err)
+		}
+		setup.Addresses = append(setup.Addresses, ip)
+	}
+	for _, k := range d.Keys {
+		record, err := k.Record()
+		if err != nil {
+			return nil, err
+		}
+		setup.DKIM = append(setup.DKIM, records.DKIMKey{Selector: k.Selector, Record: record})
+	}
+	return records.Want(setup), nil
+}

@@ -1,0 +1,57 @@
+// Package admin is the office: everything that an owner can do to Roost, written down
+// once in the list of operations. The command line, the API and the panel are three faces
+// of that list; each finds there the name, the arguments, the help, who may ask, and the
+// function.
+//
+// Operations edit rows in the store, and the engines read them at the next use. The
+// office refuses to call an engine, to hold a setting anywhere but in the store, and to
+// tell strangers more than the DNS does.
+package admin
+
+// Ops is the list of operations, those about one noun beside each other. Adding one takes
+// an entry here and its function.
+func Ops() []Op {
+	return []Op{
+		op("domain add", "Receive mail for a domain; makes its DKIM keys.", Administrator, domainAdd).founds(),
+		op("domain list", "List the domains.", Administrator, domainList),
+		op("domain remove", "Receive no more mail for a domain. Accounts and aliases in it must be gone.", Administrator, domainRemove),
+
+		op("account add", "Make an account with its mailboxes.", Administrator, accountAdd),
+		op("account list", "List the accounts and what they hold.", Administrator, accountList),
+		op("account password", "Give an account a new password.", Self, accountPassword),
+		op("account remove", "Remove an account and all its mail.", Administrator, accountRemove),
+
+		op("device add", "Make an app password for one device or program; it is shown once.", Self, deviceAdd),
+		op("device list", "List the devices of an account.", Self, deviceList),
+		op("device remove", "Take a device's app password away.", Self, deviceRemove),
+
+		op("alias add", "Make an address whose mail goes to others.", Administrator, aliasAdd),
+		op("alias list", "List the aliases.", Administrator, aliasList),
+		op("alias remove", "Remove an alias.", Administrator, aliasRemove),
+
+		op("host show", "Show the name and the public addresses of this server.", Administrator, hostShow),
+		op("host set", "Set the name and the public addresses of this server.", Administrator, hostSet).founds(),
+
+		op("dns", "Show the DNS records that a domain needs, and why.", Administrator, dns),
+		op("status", "Show accounts, what waits to be sent, and the open doors.", Administrator, status),
+		op("check", "Check the whole store for damage.", Administrator, check),
+		op("version", "Show the version of Roost.", Anyone, version).storeless(),
+	}
+}
+
+// About says what the operations of a noun are about.
+func About(noun string) string {
+	switch noun {
+	case "domain":
+		return "Domains that this server receives mail for."
+	case "account":
+		return "People (and machines) with mailboxes."
+	case "device":
+		return "App passwords: one secret for each device or program."
+	case "alias":
+		return "Addresses whose mail goes to accounts."
+	case "host":
+		return "The name and the addresses of this server."
+	}
+	return ""
+}
