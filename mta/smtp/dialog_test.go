@@ -1,7 +1,6 @@
 package smtp_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -24,15 +23,14 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"roost/mta/smtp"
+	"roost/mta/smtp/smtptest"
 )
 
 // TestDialogs plays testdata/*.txtar. A section is one dialog over a pipe, in
-// a bubble with its own time. "C: " is a line that the client sends; lines in
-// a row go out at once. "C= " is a quoted Go string, sent as it is. "S: " is
-// what the server says; "..." at its end stands for anything. "EOF" is the end
-// of the connection, "TLS" a handshake, "WAIT 5m" time that passes, "DRAIN"
-// the end of the server, "M: " a message that was taken so far. A dialog that
-// does not end in EOF ends in QUIT. The comment of a file sets options.
+// a bubble with its own time, in the language of smtptest. More words: "WAIT
+// 5m" is time that passes, "DRAIN" the end of the server, "CLOSE" that of the
+// client, "M: " a message that was taken so far. A dialog without EOF ends in
+// QUIT. The comment of a file sets options.
 func TestDialogs(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -93,53 +91,9 @@ func play(t *testing.T, options, script string, cert tls.Certificate) {
 		}
 	}()
 
-	lines := strings.Split(strings.TrimRight(script, "\n"), "\n")
-	if lines[len(lines)-1] != "EOF" {
-		lines = append(lines, "C: QUIT", "S: 221 2.0.0 Bye", "EOF")
-	}
-	lines = append([]string{"S: 220 mx.example ESMTP Roost"}, lines...)
-	r := bufio.NewReader(conn)
-	var out strings.Builder
-	send := func() {
-		text := out.String()
-		out.Reset()
-		if text != "" {
-			w := conn // a write fails when the server is gone; the reads tell
-			go func() { io.WriteString(w, text) }()
-		}
-	}
-	for i, line := range lines {
-		mark, arg, _ := strings.Cut(line, " ")
-		if mark != "C:" && mark != "C=" {
-			send()
-		}
-		switch mark {
-		case "", "#":
-		case "C:":
-			out.WriteString(arg + "\r\n")
-		case "C=":
-			for _, s := range strings.Split(arg, " * ") {
-				out.WriteString(repeated(t, s))
-			}
-		case "S:":
-			got, err := r.ReadString('\n')
-			if err != nil {
-				t.Fatalf("line %d: want %q, got %q and %v", i, arg, got, err)
-			}
-			got = strings.TrimSuffix(got, "\r\n")
-			if prefix, ok := strings.CutSuffix(arg, "..."); got != arg && !(ok && strings.HasPrefix(got, prefix)) {
-				t.Fatalf("line %d: want %q, got %q", i, arg, got)
-			}
-		case "EOF":
-			if got, err := io.ReadAll(r); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) || len(got) > 0 {
-				t.Fatalf("line %d: want the end, got %q and %v", i, got, err)
-			}
-		case "TLS":
-			c := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-			if err := c.Handshake(); err != nil {
-				t.Fatalf("line %d: %v", i, err)
-			}
-			conn, r = c, bufio.NewReader(c)
+	p := &smtptest.Player{Conn: conn}
+	p.Word = func(word, arg string) bool {
+		switch word {
 		case "WAIT":
 			d, err := time.ParseDuration(arg)
 			if err != nil {
@@ -153,35 +107,23 @@ func play(t *testing.T, options, script string, cert tls.Certificate) {
 			synctest.Wait()
 			conn.Close()
 			synctest.Wait()
-			r = bufio.NewReader(strings.NewReader(""))
 		case "M:":
 			if got := box.next(); got != arg {
-				t.Fatalf("line %d: taken\n %s, want\n %s", i, got, arg)
+				t.Fatalf("taken\n %s, want\n %s", got, arg)
 			}
 		default:
-			t.Fatalf("line %d: what is %q?", i, line)
+			return false
 		}
+		return true
 	}
+	p.Play(t, "S: 220 mx.example ESMTP Roost")
+	if !strings.Contains("\n"+script, "\nEOF\n") {
+		script += "C: QUIT\nS: 221 2.0.0 Bye\nEOF\n"
+	}
+	p.Play(t, script)
 	if got := box.next(); got != "nothing" {
 		t.Fatal("a message more:", got)
 	}
-}
-
-// repeated reads "text", or 3x"text".
-func repeated(t *testing.T, s string) string {
-	n := 1
-	if count, rest, ok := strings.Cut(s, `x"`); ok && !strings.HasPrefix(s, `"`) {
-		var err error
-		if n, err = strconv.Atoi(count); err != nil {
-			t.Fatal(err)
-		}
-		s = `"` + rest
-	}
-	text, err := strconv.Unquote(s)
-	if err != nil {
-		t.Fatalf("%s: %v", s, err)
-	}
-	return strings.Repeat(text, n)
 }
 
 // taken holds the messages that sessions took.
