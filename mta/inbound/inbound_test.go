@@ -1,0 +1,279 @@
+package inbound_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"roost/mailbox"
+	"roost/mta/inbound"
+	"roost/mta/smtp/smtptest"
+)
+
+// post is port 25 over a store with example.org: ann (administrator), bob, the
+// alias both, full with a quota of 1000 octets.
+type post struct {
+	t     *testing.T
+	store *mailbox.Store
+	addr  string
+}
+
+func newPost(t *testing.T) *post {
+	t.Helper()
+	s, err := mailbox.Open(t.TempDir(), mailbox.Options{MaxMessage: 200000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r, err := s.Check(context.Background())
+		if err := errors.Join(err, r.Err(), s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx := t.Context()
+	_, err = s.AddDomain(ctx, "example.org")
+	if err == nil {
+		_, err = s.CreateAccount(ctx, mailbox.NewAccount{Address: "ann@example.org", Admin: true})
+	}
+	if err == nil {
+		_, err = s.CreateAccount(ctx, mailbox.NewAccount{Address: "bob@example.org"})
+	}
+	if err == nil {
+		_, err = s.CreateAccount(ctx, mailbox.NewAccount{Address: "full@example.org", Quota: 1000})
+	}
+	if err == nil {
+		err = s.SetAlias(ctx, "both@example.org", []mailbox.Address{"ann@example.org", "bob@example.org"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := inbound.New(inbound.Options{
+		Store:    s,
+		Hostname: func() string { return "mx.example.org" },
+		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- server.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return &post{t, s, l.Addr().String()}
+}
+
+func certificate(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mx.example.org"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// inbox gives the messages in an account's INBOX.
+func (p *post) inbox(addr mailbox.Address) []string {
+	p.t.Helper()
+	a, err := p.store.Account(addr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	snap, err := p.store.Snapshot(a.ID, mailbox.InboxID)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var all []string
+	for _, e := range snap.Entries {
+		m, err := p.store.OpenMessage(a.ID, mailbox.InboxID, e.UID)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		b, err := io.ReadAll(m.Reader())
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		all = append(all, string(b))
+	}
+	return all
+}
+
+// journal gives the newest line of the journal.
+func (p *post) journal() mailbox.Line {
+	p.t.Helper()
+	var newest mailbox.Line
+	if err := p.store.Journal(func(l mailbox.Line) bool { newest = l; return false }); err != nil {
+		p.t.Fatal(err)
+	}
+	return newest
+}
+
+func (p *post) player() *smtptest.Player {
+	p.t.Helper()
+	conn, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { conn.Close() })
+	player := &smtptest.Player{Conn: conn}
+	player.Word = func(word, arg string) bool {
+		switch word {
+		case "INBOX":
+			addr, n, _ := strings.Cut(arg, " ")
+			if got := p.inbox(mailbox.Address(addr)); fmt.Sprint(len(got)) != n {
+				p.t.Errorf("%s has %d messages, want %s", addr, len(got), n)
+			}
+		case "JOURNAL":
+			l := p.journal()
+			got := fmt.Sprintf("%s from <%s> to %s: %s", l.Event, l.From, strings.Join(l.To, ","), l.Reply)
+			if !regexp.MustCompile("^" + arg + "$").MatchString(got) {
+				p.t.Errorf("journal has %q, want %q", got, arg)
+			}
+		case "HANGUP":
+			// The server must be gone from the connection before the test looks.
+			if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+				p.t.Error(err)
+			}
+			_, _ = io.Copy(io.Discard, conn)
+		default:
+			return false
+		}
+		return true
+	}
+	return player
+}
+
+// TestDialogs plays testdata/*.txtar, each section over a store of its own.
+// "INBOX address n" counts messages; "JOURNAL pattern" is about the last line.
+func TestDialogs(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no dialogs", err)
+	}
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range a.Files {
+			t.Run(f.Name, func(t *testing.T) {
+				newPost(t).player().Play(t, "S: 220 ...\nEHLO\n"+string(f.Data))
+			})
+		}
+	}
+}
+
+// TestBytes holds what a message looks like in the mailbox: trace fields in
+// front, then what was sent, as it was sent.
+func TestBytes(t *testing.T) {
+	p := newPost(t)
+	p.player().Play(t, `
+S: 220 ...
+C: EHLO client.example
+S: 250-mx.example.org
+S: 250-PIPELINING
+S: 250-8BITMIME
+S: 250-SMTPUTF8
+S: 250-ENHANCEDSTATUSCODES
+S: 250-SIZE 200000
+S: 250 STARTTLS
+C: STARTTLS
+S: 220 ...
+TLS
+C: EHLO client.example
+S: 250-mx.example.org
+S: 250-PIPELINING
+S: 250-8BITMIME
+S: 250-SMTPUTF8
+S: 250-ENHANCEDSTATUSCODES
+S: 250 SIZE 200000
+C: MAIL FROM:<Some.One@sender.example> SMTPUTF8
+C: RCPT TO:<Ann+lists@Example.ORG>
+C: DATA
+S: 250 2.1.0 ...
+S: 250 2.1.5 ...
+S: 354 ...
+C: Subject: hällo
+C:
+C: ..dot
+C: .
+S: 250 2.0.0 ...
+C: QUIT
+S: 221 ...
+EOF`)
+	got := p.inbox("ann@example.org")
+	want := regexp.MustCompile(`^Return-Path: <Some.One@sender.example>\r\n` +
+		`Delivered-To: Ann\+lists@Example.ORG\r\n` +
+		`Received: from client.example \(\[127.0.0.1\]\)\r\n` +
+		`\tby mx.example.org with UTF8SMTPS\r\n` +
+		`\tfor <Ann\+lists@Example.ORG>\r\n` +
+		`\ttls TLS_[A-Z0-9_]+;\r\n` +
+		`\t[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [-+]\d{4}\r\n` +
+		`Subject: hällo\r\n\r\n.dot\r\n$`)
+	if len(got) != 1 || !want.MatchString(got[0]) {
+		t.Errorf("got %q", got)
+	}
+	l := p.journal()
+	if l.Event != mailbox.Received || l.Subject != "hällo" || l.Size == 0 || l.Message == 0 || !strings.Contains(l.Remote, "127.0.0.1 client.example TLS 1.3") {
+		t.Errorf("journal %+v", l)
+	}
+}
+
+// TestTickets holds that no session tickets are given out on port 25, whatever
+// the tls.Config says.
+func TestTickets(t *testing.T) {
+	p := newPost(t)
+	cache := &tickets{}
+	player := p.player()
+	player.TLS = &tls.Config{InsecureSkipVerify: true, ClientSessionCache: cache}
+	player.Play(t, "S: 220 ...\nC: STARTTLS\nS: 220 ...\nTLS\nC: NOOP\nS: 250 ...\nC: QUIT\nS: 221 ...\nEOF")
+	if cache.n > 0 {
+		t.Error("a session ticket came")
+	}
+}
+
+type tickets struct{ n int }
+
+func (c *tickets) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
+func (c *tickets) Put(_ string, s *tls.ClientSessionState) {
+	if s != nil {
+		c.n++
+	}
+}
+
+// TestChangedMeanwhile holds that recipients are resolved at RCPT, by what the
+// store says then.
+func TestChangedMeanwhile(t *testing.T) {
+	p := newPost(t)
+	player := p.player()
+	player.Play(t, "S: 220 ...\nEHLO\nC: MAIL FROM:<>\nC: RCPT TO:<ann@example.org>\nS: 250 ...\nS: 250 ...")
+	if err := p.store.RemoveAccount(t.Context(), "bob@example.org"); err != nil {
+		t.Fatal(err)
+	}
+	player.Play(t, "C: RCPT TO:<bob@example.org>\nS: 550 5.1.1 ...\nC: RCPT TO:<both@example.org>\nS: 250 ...\nC: DATA\nS: 354 ...\nC: .\nS: 250 ...\nINBOX ann@example.org 1")
+}

@@ -1,0 +1,58 @@
+package inbound
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+
+	"roost/mailbox"
+	"roost/mta/smtp"
+)
+
+// Options say how a Server serves. Store is needed.
+type Options struct {
+	Store    *mailbox.Store
+	Hostname func() string // our name; nil is localhost
+	Log      *slog.Logger  // nil discards
+
+	// TLS is for STARTTLS; nil: it is not offered. It is used without session
+	// tickets: a resumed session saves strangers little, and some of their
+	// servers fail over it.
+	TLS *tls.Config
+}
+
+// Server is port 25. It may serve several listeners.
+type Server struct {
+	opt  Options
+	smtp *smtp.Server
+}
+
+// New makes a Server.
+func New(opt Options) *Server {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.TLS != nil {
+		opt.TLS = opt.TLS.Clone()
+		opt.TLS.SessionTicketsDisabled = true
+	}
+	s := &Server{opt: opt}
+	s.smtp = smtp.NewServer(smtp.Options{
+		NewSession: func(_ context.Context, c *smtp.Conn) (smtp.Session, error) {
+			return &session{Options: &s.opt, conn: c}, nil
+		},
+		Hostname: opt.Hostname,
+		TLS:      opt.TLS,
+		Log:      opt.Log,
+		MaxSize:  opt.Store.MaxMessage(),
+	})
+	return s
+}
+
+// Serve takes mail from l until ctx is done. Then it closes l, lets running
+// commands finish, closes every connection within four seconds, waits for every
+// goroutine and returns nil.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	return s.smtp.Serve(ctx, l)
+}

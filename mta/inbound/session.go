@@ -1,0 +1,193 @@
+package inbound
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"slices"
+
+	"roost/mailbox"
+	"roost/mta/smtp"
+)
+
+// session is one connection's transactions.
+type session struct {
+	*Options
+	conn *smtp.Conn
+
+	from    smtp.Path
+	size    int64 // as announced
+	to      []recipient
+	refused []refusal // recipients, for the journal
+	more    int       // of them that are not kept
+}
+
+// recipient is a forward-path that was taken.
+type recipient struct {
+	path     smtp.Path
+	accounts []mailbox.AccountID
+}
+
+// refusal is a forward-path that was not.
+type refusal struct {
+	path  smtp.Path
+	reply smtp.Reply
+}
+
+var (
+	errRelay    = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Not an address here, and this port does not relay; to send mail, log in on the submission port, 465 or 587"}
+	errNoUser   = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "No such mailbox here"}
+	errQuota    = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 2, 2}, Text: "The mailbox is full"}
+	errDisabled = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 2, 1}, Text: "The mailbox is closed for now"}
+	errDiskFull = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 3, 1}, Text: "No room left here; try again later"}
+	errTooBig   = smtp.Reply{Code: 552, Enhanced: smtp.Enhanced{5, 3, 4}, Text: "The message is larger than what is taken here"}
+	errLoop     = smtp.Reply{Code: 554, Enhanced: smtp.Enhanced{5, 4, 6}, Text: "The message runs in a circle: it has more than 100 Received fields"}
+)
+
+// Mail opens a transaction for anybody.
+func (s *session) Mail(_ context.Context, from smtp.Path, p smtp.MailParams) error {
+	s.from, s.size = from, p.Size
+	return nil
+}
+
+// Rcpt resolves a recipient.
+func (s *session) Rcpt(_ context.Context, to smtp.Path, _ smtp.RcptParams) error {
+	accounts, err := s.resolve(to)
+	if err == nil {
+		s.to = append(s.to, recipient{to, accounts})
+		return nil
+	}
+	var r smtp.Reply
+	if errors.As(err, &r) {
+		s.note(to, r)
+	}
+	return err
+}
+
+// resolve finds the accounts that a recipient's mail goes to. Its refusals are
+// Replies.
+func (s *session) resolve(to smtp.Path) ([]mailbox.AccountID, error) {
+	addr := mailbox.Postmaster
+	if to.Domain != "" {
+		var err error
+		if addr, err = mailbox.ParseAddress(to.String()); err != nil {
+			return nil, errRelay // an address literal, or a name that DNS can't have
+		}
+	}
+	found, err := s.Store.Resolve(addr)
+	switch {
+	case errors.Is(err, mailbox.ErrForeign):
+		return nil, errRelay
+	case errors.Is(err, mailbox.ErrNotFound):
+		return nil, errNoUser
+	case err != nil:
+		return nil, err
+	}
+	found = slices.DeleteFunc(found, func(a mailbox.Account) bool { return a.Disabled })
+	if len(found) == 0 {
+		return nil, errDisabled
+	}
+	var ids []mailbox.AccountID
+	for _, a := range found {
+		if err := s.hasRoom(a); err != nil {
+			return nil, err
+		}
+		ids = append(ids, a.ID)
+	}
+	return ids, nil
+}
+
+// hasRoom tells a full mailbox before the message comes. The commit counts
+// again.
+func (s *session) hasRoom(a mailbox.Account) error {
+	if a.Quota == 0 {
+		return nil
+	}
+	u, err := s.Store.AccountUsage(a.ID)
+	if err == nil && u.Bytes+max(s.size, 1) > a.Quota {
+		err = errQuota
+	}
+	return err
+}
+
+// Data takes the message: all its steps, then the answer.
+func (s *session) Data(ctx context.Context, message io.Reader) (string, error) {
+	m := &reception{session: s, spool: s.Store.NewSpool(0)}
+	defer m.spool.Close()
+	err := m.run(ctx, message)
+	if err == nil {
+		s.Log.Info("received", "message", m.accepted.ID, "from", s.from, "recipients", len(s.to), "size", m.spool.Size(), "peer", s.conn.Peer())
+		return m.accepted.ID.String(), nil
+	}
+	err = reply(err)
+	var r smtp.Reply
+	if errors.As(err, &r) {
+		s.Log.Info("refused", "from", s.from, "recipients", len(s.to), "reply", r, "peer", s.conn.Peer())
+		l := m.line(mailbox.Refused)
+		l.Reply = r.Error()
+		if jerr := s.Store.Log(ctx, l); jerr != nil {
+			return "", jerr
+		}
+	}
+	return "", err
+}
+
+// reply gives what a store's failure is told with, where that is not 451.
+func reply(err error) error {
+	switch {
+	case errors.Is(err, mailbox.ErrOverQuota):
+		return errQuota
+	case errors.Is(err, mailbox.ErrFull):
+		return errDiskFull
+	case errors.Is(err, mailbox.ErrTooBig):
+		return errTooBig
+	}
+	return err
+}
+
+// Reset forgets the transaction and writes down whom it was not for.
+func (s *session) Reset(ctx context.Context) {
+	if len(s.refused) > 0 {
+		l := s.line(mailbox.Refused)
+		l.To = nil
+		l.Reply = s.refused[0].reply.Error()
+		for _, r := range s.refused {
+			l.To = append(l.To, r.path.String())
+			l.Detail = append(l.Detail, r.path.String()+": "+r.reply.Error())
+		}
+		if s.more > 0 {
+			l.Detail = append(l.Detail, "and more recipients, which are left out")
+		}
+		// The connection may be ending: the line is worth its commit anyway.
+		if err := s.Store.Log(context.WithoutCancel(ctx), l); err != nil {
+			s.Log.Error("refused recipients not in the journal", "err", err)
+		}
+	}
+	s.from, s.size, s.to, s.refused, s.more = smtp.Path{}, 0, nil, nil, 0
+}
+
+// maxNoted bounds the refused recipients of a transaction that the journal
+// tells of.
+const maxNoted = 20
+
+func (s *session) note(to smtp.Path, r smtp.Reply) {
+	s.Log.Info("recipient refused", "from", s.from, "to", to, "reply", r, "peer", s.conn.Peer())
+	if len(s.refused) == maxNoted {
+		s.more++
+		return
+	}
+	s.refused = append(s.refused, refusal{to, r})
+}
+
+// line begins a journal line about the transaction.
+func (s *session) line(e mailbox.Event) mailbox.Line {
+	l := mailbox.Line{Event: e, From: s.from.String(), Size: s.size, Remote: s.conn.Peer().String() + " " + s.conn.Hello()}
+	if state := s.conn.TLS(); state != nil {
+		l.Remote += " " + tls.VersionName(state.Version)
+	}
+	for _, r := range s.to {
+		l.To = append(l.To, r.path.String())
+	}
+	return l
+}
