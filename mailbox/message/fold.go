@@ -39,10 +39,12 @@ func AppendFold(b, s []byte) []byte {
 
 // foldRune appends the folded form of the one rune s.
 func foldRune(b, s []byte) []byte {
-	var buf [64]byte
-	d := s
-	if !norm.NFKD.IsNormal(s) {
-		d = norm.NFKD.Append(buf[:0], s...)
+	d := norm.NFKD.Properties(s).Decomposition()
+	switch r, _ := utf8.DecodeRune(s); {
+	case hangulFirst <= r && r <= hangulLast:
+		d = norm.NFKD.Bytes(s) // by arithmetic, not by table
+	case d == nil:
+		d = s
 	}
 	for len(d) > 0 {
 		r, n := utf8.DecodeRune(d)
@@ -58,6 +60,9 @@ func foldRune(b, s []byte) []byte {
 	}
 	return b
 }
+
+// The precomposed syllables of Hangul.
+const hangulFirst, hangulLast = 0xAC00, 0xD7A3
 
 // isAccent tells whether a mark only decorates the letter before it. Marks that
 // make another letter of it, as in Indic scripts and kana, are none.

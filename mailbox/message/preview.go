@@ -15,6 +15,9 @@ const (
 	maxPreview = 200
 	// maxPreviewText is how much text a preview is looked for in.
 	maxPreviewText = 16 << 10
+	// maxPreviewSource is how much of a part it is looked for in: HTML may be
+	// all tags.
+	maxPreviewSource = 512 << 10
 )
 
 // Preview is the begin of what the message r says to its reader (RFC 8970), at
@@ -25,7 +28,7 @@ func (p *Part) Preview(r io.ReaderAt) (string, error) {
 		for _, subtype := range [...]string{"plain", "html"} {
 			for _, c := range p.texts(nil, subtype, within) {
 				var text bytes.Buffer
-				err := c.writeBody(&limitWriter{w: &text, left: maxPreviewText}, r, true)
+				err := c.writeBody(&limitWriter{w: &text, left: maxPreviewText}, r, maxPreviewSource, true)
 				if err != nil && !errors.Is(err, ErrTooLong) {
 					return "", err
 				}

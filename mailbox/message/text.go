@@ -42,7 +42,7 @@ func (p *Part) writeText(w io.Writer, r io.ReaderAt, whole bool) error {
 		}
 		return nil
 	case p.Multipart() || p.Type == "text" || p.Type == "message":
-		if err := p.writeBody(w, r, false); err != nil {
+		if err := p.writeBody(w, r, p.Size(), false); err != nil {
 			return err
 		}
 		_, err := w.Write([]byte{'\n'})
@@ -64,13 +64,14 @@ func (p *Part) writeNames(w io.Writer) error {
 	return nil
 }
 
-// writeBody writes the text of one part that has no parts.
-func (p *Part) writeBody(w io.Writer, r io.ReaderAt, brief bool) error {
+// writeBody writes the text of one part that has no parts, from the first most
+// bytes it decodes to.
+func (p *Part) writeBody(w io.Writer, r io.ReaderAt, most int64, brief bool) error {
 	body, err := p.Decode(r)
 	if err != nil {
 		body = p.Raw(r)
 	}
-	body = toUTF8(body, p.Params.Get("charset"))
+	body = toUTF8(io.LimitReader(body, most), p.Params.Get("charset"))
 	if p.Type == "text" && p.Subtype == "html" {
 		return writeHTML(w, body, brief)
 	}

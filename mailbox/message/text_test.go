@@ -189,6 +189,13 @@ func TestPreview(t *testing.T) {
 	}
 }
 
+func TestPreviewLooksOnlySoFar(t *testing.T) {
+	m := "Content-Type: text/html\r\n\r\n" + strings.Repeat("<p>", 1<<18) + "late"
+	if got, err := parse(t, m).Preview(strings.NewReader(m)); err != nil || got != "" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestFold(t *testing.T) {
 	for in, want := range map[string]string{
 		"HELLO":             "hello",
