@@ -54,6 +54,7 @@
 //	outbox         number u64                       Outgoing, JSON
 //	due            time u64 (unix ns), number u64   nothing: the outbox by time
 //	journal        number u64                       Line, JSON
+//	corners        room, 0, key                     when it was put (unix ns u64), and what only that room understands
 //
 // Message facts lie apart from flags because a STORE on a whole mailbox is
 // common and must not rewrite envelopes; and flags lie in blocks of 256 UIDs

@@ -29,11 +29,12 @@ var (
 	bOutbox        = []byte("outbox")
 	bDue           = []byte("due")
 	bJournal       = []byte("journal")
+	bCorners       = []byte("corners")
 )
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
-	bSubscriptions, bMessages, bFlags, bExpunged, bBodies, bPacks, bOutbox, bDue, bJournal,
+	bSubscriptions, bMessages, bFlags, bExpunged, bBodies, bPacks, bOutbox, bDue, bJournal, bCorners,
 }
 
 // tx is one bbolt transaction. It notes what has to happen around the commit:
