@@ -57,7 +57,15 @@ func NewEncoder(w io.Writer, buffers *Buffers) *Encoder {
 // Reset makes the encoder write to w. The buffer must have been flushed.
 func (e *Encoder) Reset(w io.Writer) { e.w = w }
 
-// Err returns the first error of a write.
+// Fail makes err the encoder's error, for a response that breaks off in the
+// middle: nothing more is written.
+func (e *Encoder) Fail(err error) {
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+// Err returns the first error of a write, or that of Fail.
 func (e *Encoder) Err() error { return e.err }
 
 // Flush writes what was gathered and gives the buffer back.

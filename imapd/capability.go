@@ -1,0 +1,122 @@
+package imapd
+
+import (
+	"context"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// An extension is a capability and all that it brings. The base protocol's
+// command families are extensions without a name.
+type extension struct {
+	name imap.Cap                  // as CAPABILITY shows it
+	more func(*session) []imap.Cap // further names, where they vary
+
+	early  bool // shown before login too
+	enable bool // ENABLE takes it
+
+	commands []command
+	fetch    []fetchItem
+	search   []searchKey
+	status   []statusItem
+}
+
+// A command is one line of the command table.
+type command struct {
+	name string // in upper case, "UID " before it for the variant with UIDs
+	in   state
+	// numbered forbids EXPUNGE responses while the command runs, because it
+	// may work with sequence numbers (RFC 9051 section 7.5.1).
+	numbered bool
+	run      func(context.Context, *session, *call) error
+}
+
+// extensions is the capability table.
+func extensions() []extension {
+	return []extension{
+		{name: imap.CapIMAP4rev1, early: true},
+		{name: imap.CapIMAP4rev2, early: true, enable: true},
+		anytime(),
+		startTLS(),
+		login(),
+		{name: imap.CapSASLIR, early: true},
+		{name: imap.CapLiteralPlus, early: true},
+		id(),
+		enable(),
+		selecting(),
+		folders(),
+		namespace(),
+		list(),
+		{name: imap.CapListExtended},
+		{name: imap.CapListStatus},
+		{name: imap.CapChildren},
+		{name: imap.CapSpecialUse},
+		{name: imap.CapCreateSpecialUse},
+		status(),
+		{name: imap.CapStatusSize},
+		appending(),
+		appendLimit(),
+		idle(),
+		{name: imap.CapUnselect},
+		expunging(),
+		searching(),
+		{name: imap.CapESearch},
+		{name: imap.CapSearchRes},
+		fetching(),
+		binary(),
+		storing(),
+		copying(),
+		{name: imap.CapUTF8Accept, enable: true},
+	}
+}
+
+// tables are the extensions' lines by name. They are never changed.
+type tables struct {
+	extensions []extension
+	commands   map[string]command
+	fetch      map[string]fetchItem
+	search     map[string]searchKey
+	status     map[string]statusItem
+}
+
+func newTables(all []extension) *tables {
+	t := &tables{
+		extensions: all,
+		commands:   make(map[string]command),
+		fetch:      make(map[string]fetchItem),
+		search:     make(map[string]searchKey),
+		status:     make(map[string]statusItem),
+	}
+	for _, e := range all {
+		for _, c := range e.commands {
+			t.commands[c.name] = c
+		}
+		for _, f := range e.fetch {
+			t.fetch[f.name] = f
+		}
+		for _, k := range e.search {
+			t.search[k.name] = k
+		}
+		for _, i := range e.status {
+			t.status[i.name] = i
+		}
+	}
+	return t
+}
+
+// capabilities returns what the session can do now, separated by spaces.
+func (s *session) capabilities() string {
+	var caps []string
+	for _, e := range s.srv.tables.extensions {
+		if e.name != "" && (e.early || s.account != nil) {
+			caps = append(caps, string(e.name))
+		}
+		if e.more != nil {
+			for _, c := range e.more(s) {
+				caps = append(caps, string(c))
+			}
+		}
+	}
+	return strings.Join(caps, " ")
+}

@@ -1,0 +1,44 @@
+package imapd
+
+import (
+	"context"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// enable brings ENABLE (RFC 5161).
+func enable() extension {
+	return extension{
+		name: imap.CapEnable, early: true,
+		commands: []command{{name: "ENABLE", in: loggedIn, run: runEnable}},
+	}
+}
+
+func runEnable(_ context.Context, s *session, _ *call) error {
+	var asked []imap.Cap
+	for ok := s.dec.SP(); ok; ok = s.dec.Accept(' ') {
+		asked = append(asked, imap.Cap(s.dec.Keyword()))
+	}
+	if err := s.dec.EndLine(); err != nil {
+		return err
+	}
+	s.enc.Raw("* ENABLED")
+	for _, e := range s.srv.tables.extensions {
+		if !e.enable {
+			continue
+		}
+		for _, c := range asked {
+			if strings.EqualFold(string(c), string(e.name)) && !s.enabled[e.name] {
+				if s.enabled == nil {
+					s.enabled = make(map[imap.Cap]bool)
+				}
+				s.enabled[e.name] = true
+				s.enc.Raw(" ").Raw(string(e.name))
+			}
+		}
+	}
+	s.enc.Raw("\r\n")
+	s.enc.UTF8 = s.has(imap.CapIMAP4rev2) || s.has(imap.CapUTF8Accept)
+	return nil
+}

@@ -1,0 +1,167 @@
+package imapd
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"roost/imapd/wire"
+	"roost/mailbox"
+	"roost/mailbox/sasl"
+)
+
+// login brings LOGIN and AUTHENTICATE (RFC 9051 section 6.2), which take
+// passwords under TLS only.
+func login() extension {
+	return extension{
+		more: func(s *session) []imap.Cap {
+			switch {
+			case s.account != nil:
+				return nil
+			case !s.tls:
+				return []imap.Cap{imap.CapLoginDisabled}
+			}
+			var caps []imap.Cap
+			for _, m := range sasl.Mechanisms() {
+				caps = append(caps, imap.AuthCap(m))
+			}
+			return caps
+		},
+		commands: []command{
+			{name: "LOGIN", in: notAuthenticated, run: runLogin},
+			{name: "AUTHENTICATE", in: notAuthenticated, run: authenticate},
+		},
+	}
+}
+
+// maxFailedLogins is how many logins may fail on one connection.
+const maxFailedLogins = 4
+
+func runLogin(ctx context.Context, s *session, c *call) error {
+	s.dec.SP()
+	name := s.dec.AString()
+	s.dec.SP()
+	password := s.dec.AString()
+	if err := s.dec.EndLine(); err != nil {
+		return err
+	}
+	if !s.tls {
+		return no("PRIVACYREQUIRED", "passwords are taken under TLS only")
+	}
+	account, err := s.srv.opts.Store.Login(ctx, name, password)
+	if err != nil {
+		return s.loginFailed(ctx, name, err)
+	}
+	return s.loggedIn(account)
+}
+
+func authenticate(ctx context.Context, s *session, c *call) error {
+	s.dec.SP()
+	mechanism := s.dec.Keyword()
+	initial, hasInitial := "", s.dec.Accept(' ')
+	if hasInitial {
+		initial = s.dec.AString() // RFC 4959
+	}
+	if err := s.dec.EndLine(); err != nil {
+		return err
+	}
+	if !s.tls {
+		return no("PRIVACYREQUIRED", "passwords are taken under TLS only")
+	}
+	var account mailbox.Account
+	var tried string
+	exchange, err := sasl.Start(mechanism, func(ctx context.Context, name, password string) error {
+		var err error
+		tried = name
+		account, err = s.srv.opts.Store.Login(ctx, name, password)
+		return err
+	})
+	if errors.Is(err, sasl.ErrUnknownMechanism) {
+		return no("CANNOT", "unknown mechanism")
+	}
+	if err != nil {
+		return err
+	}
+	var response []byte
+	if hasInitial {
+		if response, err = decodeResponse(initial); err != nil {
+			return err
+		}
+	}
+	for {
+		challenge, done, err := exchange.Next(ctx, response)
+		switch {
+		case errors.Is(err, sasl.ErrMalformed):
+			return bad("%v", err)
+		case errors.Is(err, sasl.ErrOtherIdentity):
+			return no("AUTHORIZATIONFAILED", "%v", err)
+		case err != nil:
+			return s.loginFailed(ctx, tried, err)
+		}
+		if done {
+			return s.loggedIn(account)
+		}
+		s.enc.Raw("+ ").Raw(base64.StdEncoding.EncodeToString(challenge)).Raw("\r\n")
+		line, err := s.dec.Line()
+		if err != nil {
+			return err
+		}
+		if line == "*" {
+			return bad("cancelled")
+		}
+		if response, err = decodeResponse(line); err != nil {
+			return err
+		}
+	}
+}
+
+// decodeResponse decodes a client's answer; "=" alone is an empty one.
+func decodeResponse(s string) ([]byte, error) {
+	if s == "=" || s == "" {
+		return []byte{}, nil
+	}
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return nil, bad("not base64")
+	}
+	return b, nil
+}
+
+func (s *session) loggedIn(a mailbox.Account) error {
+	if !s.srv.gate.login(a.ID) {
+		return no("LIMIT", "too many connections of this account")
+	}
+	s.account = &a
+	s.dec.Limits = wire.AfterLogin()
+	s.log = s.log.With("account", string(a.Address))
+	s.log.Info("IMAP login")
+	return ok("CAPABILITY "+s.capabilities(), "logged in")
+}
+
+// loginFailed answers a wrong password, later each time.
+func (s *session) loginFailed(ctx context.Context, name string, err error) error {
+	if !errors.Is(err, mailbox.ErrLogin) {
+		return err
+	}
+	s.failed++
+	if len(name) > 100 {
+		name = name[:100]
+	}
+	s.log.Warn("IMAP login failed", "name", name)
+	if !s.loopback {
+		delay := time.NewTimer(s.srv.gate.failed(s.from))
+		defer delay.Stop()
+		select {
+		case <-delay.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if s.failed >= maxFailedLogins {
+			return bye("", "too many failed logins")
+		}
+	}
+	return no("AUTHENTICATIONFAILED", "wrong login name or password")
+}

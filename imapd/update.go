@@ -1,0 +1,108 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+
+	"github.com/emersion/go-imap/v2"
+
+	"roost/imapd/wire"
+	"roost/mailbox"
+)
+
+// update tells the client what changed in the selected mailbox since it was
+// last told. Expunged messages are told of only where the protocol allows it
+// (RFC 9051 section 7.5.1); until then they keep their numbers.
+func (s *session) update(_ context.Context, expunge bool) error {
+	v := s.view
+	select {
+	case <-v.bell:
+		if err := s.readChanges(); err != nil {
+			return err
+		}
+	default:
+	}
+	if expunge && len(v.gone) > 0 {
+		for _, n := range v.expunge() {
+			s.enc.Raw("* ").Number(uint64(n)).Raw(" EXPUNGE\r\n")
+		}
+	}
+	return nil
+}
+
+func (s *session) readChanges() error {
+	v, store := s.view, s.srv.opts.Store
+	v.bell = store.Bell(s.account.ID) // before reading: nothing falls between
+	c, err := store.Changes(s.account.ID, v.folder, v.modSeq)
+	if errors.Is(err, mailbox.ErrNotFound) {
+		// RFC 2180 section 3.3: no answer that keeps the connection is right.
+		return bye("", "the selected mailbox was deleted")
+	}
+	if err != nil {
+		return err
+	}
+	added := v.note(c)
+	if len(c.Folder.Keywords) > v.keywords {
+		s.writeFlagLists(&c.Folder)
+	}
+	if added > 0 {
+		s.claimRecent(c.Folder)
+		s.writeExists()
+	}
+	for _, e := range v.changed {
+		if n := v.number(e.UID); n != 0 {
+			s.writeFlags(n, e, &c.Folder, true)
+		}
+	}
+	v.changed = nil
+	return nil
+}
+
+// claimRecent makes the messages that no session was told of \Recent in this
+// one, unless it is read-only or beyond \Recent, which IMAP4rev2 has dropped.
+func (s *session) claimRecent(f mailbox.Folder) {
+	v, store := s.view, s.srv.opts.Store
+	if s.has(imap.CapIMAP4rev2) {
+		return
+	}
+	var first mailbox.UID
+	if v.readOnly {
+		first = store.Recent(s.account.ID, f)
+	} else {
+		first = store.ClaimRecent(s.account.ID, f)
+	}
+	if first < f.UIDNext {
+		v.recent = wire.Merge(append(v.recent, wire.Range{First: uint32(first), Last: uint32(f.UIDNext - 1)}))
+	}
+}
+
+func (s *session) writeExists() {
+	s.enc.Raw("* ").Number(uint64(len(s.view.uids))).Raw(" EXISTS\r\n")
+	if !s.has(imap.CapIMAP4rev2) {
+		s.enc.Raw("* ").Number(uint64(s.view.countRecent())).Raw(" RECENT\r\n")
+	}
+}
+
+// writeFlags writes a FETCH response with a message's flags.
+func (s *session) writeFlags(n uint32, e mailbox.Entry, f *mailbox.Folder, uid bool) {
+	s.enc.Raw("* ").Number(uint64(n)).Raw(" FETCH (")
+	if uid {
+		s.enc.Raw("UID ").Number(uint64(e.UID)).Raw(" ")
+	}
+	s.writeFlagItem(e, f)
+	s.enc.Raw(")\r\n")
+}
+
+func (s *session) writeFlagItem(e mailbox.Entry, f *mailbox.Folder) {
+	recent := s.view.isRecent(e.UID)
+	s.enc.Append(func(b []byte) []byte {
+		b = appendFlags(append(b, "FLAGS ("...), e.Flags, f, e.Keywords)
+		if recent {
+			if b[len(b)-1] != '(' {
+				b = append(b, ' ')
+			}
+			b = append(b, `\Recent`...)
+		}
+		return append(b, ')')
+	})
+}

@@ -1,0 +1,180 @@
+package imapd
+
+import (
+	"slices"
+
+	"roost/imapd/wire"
+	"roost/mailbox"
+)
+
+// A view is the selected mailbox as the client has been told of it. Messages
+// that the store no longer has keep their place, and their sequence number,
+// until the client may be told.
+type view struct {
+	folder   mailbox.FolderID
+	readOnly bool
+
+	uids    []mailbox.UID // in order: uids[n-1] is message n
+	gone    []mailbox.UID // in order, expunged in the store, the client not told
+	next    mailbox.UID   // UIDs from here on are unknown to the client
+	modSeq  mailbox.ModSeq
+	own     []mailbox.ModSeq // changes after modSeq that this session made and told itself
+	changed []mailbox.Entry  // flag changes the client was not told of
+	recent  []wire.Range     // UIDs that are \Recent in this session
+	saved   []wire.Range     // UIDs of the last saved search result (RFC 5182)
+
+	keywords int             // how many of the mailbox's keywords the client knows
+	bell     <-chan struct{} // closed when something may have changed
+}
+
+// newView makes a view of what the store said at one moment.
+func newView(snap mailbox.Snapshot, bell <-chan struct{}) *view {
+	v := &view{
+		folder: snap.Folder.ID,
+		uids:   make([]mailbox.UID, len(snap.Entries)),
+		next:   snap.Folder.UIDNext,
+		modSeq: snap.Folder.HighestModSeq,
+
+		keywords: len(snap.Folder.Keywords),
+		bell:     bell,
+	}
+	for i, e := range snap.Entries {
+		v.uids[i] = e.UID
+	}
+	return v
+}
+
+// number returns the sequence number of a message, 0 if the client does not
+// know it.
+func (v *view) number(uid mailbox.UID) uint32 {
+	i, ok := slices.BinarySearch(v.uids, uid)
+	if !ok {
+		return 0
+	}
+	return uint32(i + 1)
+}
+
+// pick returns the UIDs of the messages in a set, in order. Sequence numbers
+// that do not exist are an error when nothing of their range does (RFC 9051
+// section 9: seq-number), UIDs that do not exist never are.
+func (v *view) pick(set wire.Set, uid bool) ([]mailbox.UID, error) {
+	if len(v.uids) == 0 && !uid && !set.Saved {
+		for _, r := range set.Ranges {
+			if r.First != 0 && r.Last != 0 {
+				return nil, bad("there is no message %d", r.First)
+			}
+		}
+		return nil, nil // clients send 1:* to an empty mailbox
+	}
+	if !uid && !set.Saved {
+		for _, r := range set.Ranges {
+			if n := uint32(len(v.uids)); r.First > n && (r.Last > n || r.First == r.Last) {
+				return nil, bad("there is no message %d", r.First)
+			}
+		}
+	}
+	var out []mailbox.UID
+	v.each(set, uid, func(lo, hi int) { out = append(out, v.uids[lo:hi]...) })
+	return out, nil
+}
+
+// each calls f with the index ranges of v.uids that a set names, in order.
+func (v *view) each(set wire.Set, uid bool, f func(lo, hi int)) {
+	ranges := v.saved
+	switch {
+	case set.Saved:
+		uid = true
+	case uid:
+		last := mailbox.UID(0)
+		if n := len(v.uids); n > 0 {
+			last = v.uids[n-1]
+		}
+		ranges = set.Resolve(uint32(last))
+	default:
+		ranges = set.Resolve(uint32(len(v.uids)))
+	}
+	for _, r := range ranges {
+		lo, hi := int(r.First)-1, min(int(r.Last), len(v.uids))
+		if uid {
+			lo, _ = slices.BinarySearch(v.uids, mailbox.UID(r.First))
+			n, found := slices.BinarySearch(v.uids, mailbox.UID(r.Last))
+			if hi = n; found {
+				hi++
+			}
+		}
+		if lo < hi {
+			f(lo, hi)
+		}
+	}
+}
+
+// isRecent reports whether a message has \Recent in this session.
+func (v *view) isRecent(uid mailbox.UID) bool { return inRanges(v.recent, uint32(uid)) }
+
+func inRanges(ranges []wire.Range, n uint32) bool {
+	_, found := slices.BinarySearchFunc(ranges, n, func(r wire.Range, n uint32) int {
+		switch {
+		case r.Last < n:
+			return -1
+		case r.First > n:
+			return 1
+		}
+		return 0
+	})
+	return found
+}
+
+// countRecent returns how many messages have \Recent.
+func (v *view) countRecent() int {
+	n := 0
+	v.eachRange(v.recent, func(lo, hi int) { n += hi - lo })
+	return n
+}
+
+func (v *view) eachRange(ranges []wire.Range, f func(lo, hi int)) {
+	v.each(wire.Set{Ranges: ranges}, true, f)
+}
+
+// note takes in what changed in the store. It returns how many messages are
+// new; their UIDs are at the end of v.uids.
+func (v *view) note(c mailbox.Changes) (added int) {
+	for _, e := range c.Changed {
+		switch {
+		case e.UID >= v.next:
+			v.uids = append(v.uids, e.UID)
+			added++
+		case slices.Contains(v.own, e.ModSeq):
+		default:
+			v.changed = append(v.changed, e)
+		}
+	}
+	for _, uid := range c.Vanished {
+		if v.number(uid) != 0 {
+			v.gone = append(v.gone, uid)
+		}
+	}
+	slices.Sort(v.gone)
+	v.gone = slices.Compact(v.gone)
+	v.next, v.modSeq, v.own = c.Folder.UIDNext, c.Folder.HighestModSeq, nil
+	return added
+}
+
+// expunge takes the messages that are gone out of the view and returns the
+// sequence numbers they had, highest first: told in that order, none of them
+// changes another.
+func (v *view) expunge() []uint32 {
+	numbers := make([]uint32, 0, len(v.gone))
+	kept := v.uids[:0]
+	gone := v.gone
+	for i, uid := range v.uids {
+		if len(gone) > 0 && gone[0] == uid {
+			gone = gone[1:]
+			numbers = append(numbers, uint32(i+1))
+			continue
+		}
+		kept = append(kept, uid)
+	}
+	v.uids, v.gone = kept, nil
+	slices.Reverse(numbers)
+	return numbers
+}
