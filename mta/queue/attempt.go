@@ -1,0 +1,233 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"roost/mailbox"
+	"roost/mta/outbound"
+	"roost/mta/smtp"
+)
+
+const (
+	// attemptTime bounds one attempt, whatever the other side does.
+	attemptTime = time.Hour
+
+	// tailLines of the transcript go into the journal.
+	tailLines = 12
+)
+
+// attempt tries a row once: mark, send, commit.
+func (r *Runner) attempt(ctx context.Context, o mailbox.Outgoing, relay *outbound.Relay) {
+	log := r.Log.With("outbox", o.ID.String(), "domain", o.Domain)
+	// Should we die, the row is due again as after a failure.
+	began := time.Now()
+	o, err := r.Store.BeginAttempt(ctx, o.ID, nextDue(began, o.Created, o.Attempts+1))
+	switch {
+	case errors.Is(err, mailbox.ErrNotFound):
+		return // dropped meanwhile
+	case err != nil:
+		r.ail()
+		log.Error("cannot mark an attempt: nothing is sent", "err", err)
+		return
+	}
+	limited, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	report := r.Sender.Send(limited, r.message(&o), relay)
+	v := judge(o.Recipients, report.Results, tooOld(began, o.Created))
+	res := mailbox.Result{
+		Waiting: recipients(v.waiting),
+		Due:     nextDue(time.Now(), o.Created, o.Attempts),
+		Reply:   v.lastReply(),
+		Journal: v.journal(&o, report.Transcript),
+	}
+	if len(v.failed) > 0 && o.From != "" && o.Account != 0 {
+		notice, err := r.notice(&o, v.failed)
+		if err != nil {
+			// Not told is not done: they wait, and fail again.
+			log.Error("cannot write a notification", "err", err)
+			res.Waiting = append(res.Waiting, recipients(v.failed)...)
+		} else {
+			defer notice.Body.Close()
+			res.Notice = notice
+		}
+	}
+	if err := r.finish(ctx, o.ID, res, recipients(v.failed)); err != nil {
+		log.Error("cannot commit what came of an attempt: it will be made again", "err", err)
+		return
+	}
+	log.Info("attempt made", "attempt", o.Attempts, "took", report.Took.Round(time.Millisecond),
+		"delivered", len(v.delivered), "deferred", len(v.waiting), "failed", len(v.failed), "reply", v.lastReply())
+}
+
+// finish commits, and tries again as long as there is hope: what has been
+// delivered must not be sent again.
+func (r *Runner) finish(ctx context.Context, id mailbox.OutboxID, res mailbox.Result, failed []mailbox.Recipient) error {
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+		err := r.Store.FinishAttempt(context.WithoutCancel(ctx), id, res)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, mailbox.ErrBroken), errors.Is(err, mailbox.ErrClosed):
+			return err
+		case errors.Is(err, mailbox.ErrNotFound):
+			if _, gone := r.Store.Outgoing(id); errors.Is(gone, mailbox.ErrNotFound) {
+				return nil // dropped meanwhile
+			}
+			if res.Notice == nil {
+				return err
+			}
+			// The account is gone, and nobody is left to tell.
+			res.Notice = nil
+			continue
+		case errors.Is(err, mailbox.ErrFull) && res.Notice != nil:
+			// No room to tell of a failure: it will have to happen again.
+			res.Notice = nil
+			res.Waiting = append(res.Waiting, failed...)
+			continue
+		}
+		r.Log.Warn("cannot commit what came of an attempt yet", "outbox", id.String(), "err", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// message is a row as outbound wants it.
+func (r *Runner) message(o *mailbox.Outgoing) outbound.Message {
+	m := outbound.Message{
+		From: path(o.From), Domain: o.Domain,
+		Size: o.Size, EightBit: o.EightBit, UTF8: o.UTF8,
+		Open: func() (io.ReadCloser, error) {
+			body, err := r.Store.OutgoingBody(o)
+			if err != nil {
+				return nil, err
+			}
+			return io.NopCloser(body), nil
+		},
+	}
+	for _, to := range o.Recipients {
+		m.To = append(m.To, path(to.Address))
+	}
+	return m
+}
+
+// path reads an address of the store, whose local part may stand without the
+// quotes that it needs on the wire.
+func path(s string) smtp.Path {
+	if p, err := smtp.ParsePath(s); err == nil {
+		return p
+	}
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 {
+		return smtp.Path{Local: s}
+	}
+	return smtp.Path{Local: s[:at], Domain: s[at+1:]}
+}
+
+// verdict is what becomes of the recipients of a row after an attempt.
+type verdict struct {
+	delivered, waiting, failed []fate
+}
+
+// fate is what becomes of one recipient.
+type fate struct {
+	outbound.Result
+	address string // as the row has it
+	expired bool   // given up only because of its age
+}
+
+// judge decides: a temporary failure waits, unless that was the last attempt.
+// There is one result for each recipient, in their order.
+func judge(to []mailbox.Recipient, results []outbound.Result, last bool) verdict {
+	var v verdict
+	for i, res := range results {
+		f := fate{Result: res, address: to[i].Address}
+		switch {
+		case res.Outcome == outbound.Delivered:
+			v.delivered = append(v.delivered, f)
+		case res.Outcome == outbound.Permanent:
+			v.failed = append(v.failed, f)
+		case last:
+			f.expired = true
+			v.failed = append(v.failed, f)
+		default:
+			v.waiting = append(v.waiting, f)
+		}
+	}
+	return v
+}
+
+func recipients(list []fate) []mailbox.Recipient {
+	var out []mailbox.Recipient
+	for _, f := range list {
+		out = append(out, mailbox.Recipient{Address: f.address, Reply: plain(f.Reply.Error())})
+	}
+	return out
+}
+
+// lastReply is the one to show for the whole row: why it waits, if it does.
+func (v *verdict) lastReply() string {
+	for _, list := range [][]fate{v.waiting, v.failed, v.delivered} {
+		if len(list) > 0 {
+			return plain(list[0].Reply.Error())
+		}
+	}
+	return ""
+}
+
+// journal gives one line for all recipients that fared alike.
+func (v *verdict) journal(o *mailbox.Outgoing, t *smtp.Transcript) []mailbox.Line {
+	tail := t.Lines()
+	tail = tail[max(0, len(tail)-tailLines):]
+	var detail []string
+	for _, l := range tail {
+		detail = append(detail, string(rune(l.From))+": "+l.Text)
+	}
+	var lines []mailbox.Line
+	for _, group := range []struct {
+		event mailbox.Event
+		fates []fate
+	}{{mailbox.Delivered, v.delivered}, {mailbox.Deferred, v.waiting}, {mailbox.Failed, v.failed}} {
+		first := len(lines)
+	fates:
+		for _, f := range group.fates {
+			l := mailbox.Line{
+				Event: group.event, Account: o.Account, From: o.From, To: []string{f.address},
+				Size: o.Size, Remote: remote(f.Result), Reply: plain(f.Reply.Error()), Detail: detail,
+			}
+			if f.expired {
+				l.Detail = append([]string{fmt.Sprintf("given up after %d days", int(maxAge.Hours())/24)}, detail...)
+			}
+			for i := first; i < len(lines); i++ {
+				if lines[i].Reply == l.Reply && lines[i].Remote == l.Remote {
+					lines[i].To = append(lines[i].To, l.To...)
+					continue fates
+				}
+			}
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}
+
+// remote names the server that an answer came from, or "".
+func remote(r outbound.Result) string {
+	if r.Host == "" {
+		return ""
+	}
+	s := r.Host
+	if ip := r.Addr.Addr().String(); ip != r.Host {
+		s += " [" + ip + "]"
+	}
+	if r.TLS != "" {
+		s += " " + r.TLS
+	}
+	return s
+}
