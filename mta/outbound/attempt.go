@@ -309,7 +309,9 @@ func (a *attempt) broken(during string, e smtp.Enhanced, err error) *failure {
 		if f.reply.Permanent() && (a.relay == nil || during == "DATA") {
 			f.outcome = Permanent
 		}
+		return f
 	}
+	a.transcript.Add(smtp.FromClient, fmt.Sprintf("(%s: %v)", during, unwrapNet(err)))
 	return f
 }
 
