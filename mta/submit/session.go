@@ -1,0 +1,167 @@
+package submit
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"roost/mailbox"
+	"roost/mta/smtp"
+)
+
+// session is one connection: who logged in, and its transaction.
+type session struct {
+	*Options
+	failures *failures
+	conn     *smtp.Conn
+	account  mailbox.Account // ID 0: nobody is logged in
+	failed   int             // wrong passwords
+
+	from   smtp.Path
+	params smtp.MailParams
+	to     []recipient
+}
+
+// recipient is a forward-path that was taken, its domain in A-labels.
+type recipient struct {
+	path   smtp.Path
+	local  []mailbox.AccountID // whose it is, if it is ours
+	domain string              // where it is, if it is not
+}
+
+var (
+	errNoUser    = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "No such mailbox here"}
+	errBadDomain = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 2}, Text: "Not a domain that mail can be sent to"}
+	errNoRemote  = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Sending to other domains is not set up here"}
+	errQuota     = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 2, 2}, Text: "A recipient's mailbox is full"}
+	errDisabled  = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 2, 1}, Text: "The mailbox is closed for now"}
+	errDiskFull  = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 3, 1}, Text: "No room left here; try again later"}
+	errTooBig    = smtp.Reply{Code: 552, Enhanced: smtp.Enhanced{5, 3, 4}, Text: "The message is larger than what is taken here"}
+)
+
+// notYours refuses an address that is somebody else's.
+func notYours(where string, who smtp.Path, a mailbox.Account) error {
+	return smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1},
+		Text: fmt.Sprintf("%s has <%s>, which is not an address of %s", where, who, a.Address)}
+}
+
+// Mail opens a transaction for those who are logged in, in their own name or
+// in nobody's: "<>" is what receipts come from (RFC 8098 3).
+func (s *session) Mail(_ context.Context, from smtp.Path, p smtp.MailParams) error {
+	if s.account.ID == 0 {
+		return errNeedLogin
+	}
+	if !from.IsNull() {
+		var err error
+		if from, err = s.own("MAIL FROM", from); err != nil {
+			return err
+		}
+	}
+	s.from, s.params = from, p
+	return nil
+}
+
+// own holds an address against those that the account may send from, and gives
+// it with its domain in A-labels.
+func (s *session) own(where string, p smtp.Path) (smtp.Path, error) {
+	addr, err := mailbox.ParseAddress(p.String())
+	if err != nil {
+		return p, notYours(where, p, s.account)
+	}
+	may, err := s.Store.MaySendAs(s.account.ID, addr)
+	if err == nil && !may {
+		err = notYours(where, p, s.account)
+	}
+	p.Domain = addr.Domain()
+	return p, err
+}
+
+// Rcpt resolves a recipient, so that a slip in a local address shows at once.
+func (s *session) Rcpt(_ context.Context, to smtp.Path, _ smtp.RcptParams) error {
+	addr := mailbox.Postmaster
+	if to.Domain != "" {
+		var err error
+		if addr, err = mailbox.ParseAddress(to.String()); err != nil {
+			return errBadDomain
+		}
+		to.Domain = addr.Domain()
+	}
+	found, err := s.Store.Resolve(addr)
+	switch {
+	case errors.Is(err, mailbox.ErrNotFound):
+		return errNoUser
+	case errors.Is(err, mailbox.ErrForeign):
+		if s.Remote == Refuse {
+			return errNoRemote
+		}
+		s.to = append(s.to, recipient{path: to, domain: addr.Domain()})
+		return nil
+	case err != nil:
+		return err
+	}
+	found = slices.DeleteFunc(found, func(a mailbox.Account) bool { return a.Disabled })
+	if len(found) == 0 {
+		return errDisabled
+	}
+	r := recipient{path: to}
+	for _, a := range found {
+		if a.Quota > 0 {
+			u, err := s.Store.AccountUsage(a.ID)
+			if err != nil {
+				return err
+			}
+			if u.Bytes+max(s.params.Size, 1) > a.Quota {
+				return errQuota
+			}
+		}
+		r.local = append(r.local, a.ID)
+	}
+	s.to = append(s.to, r)
+	return nil
+}
+
+// Data takes the message: all its steps, then the answer.
+func (s *session) Data(ctx context.Context, message io.Reader) (string, error) {
+	m := &submission{session: s}
+	defer m.close()
+	err := m.run(ctx, message)
+	if err == nil {
+		s.Log.Info("submitted", "message", m.accepted.ID, "account", s.account.Address, "from", s.from, "recipients", len(s.to), "size", m.complete.Size())
+		return m.accepted.ID.String(), nil
+	}
+	switch {
+	case errors.Is(err, mailbox.ErrOverQuota):
+		err = errQuota
+	case errors.Is(err, mailbox.ErrFull):
+		err = errDiskFull
+	case errors.Is(err, mailbox.ErrTooBig):
+		err = errTooBig
+	}
+	var r smtp.Reply
+	if errors.As(err, &r) {
+		s.Log.Info("refused", "account", s.account.Address, "from", s.from, "recipients", len(s.to), "reply", r)
+		l := m.line(mailbox.Refused)
+		l.Reply = r.Error()
+		if jerr := s.Store.Log(ctx, l); jerr != nil {
+			return "", jerr
+		}
+	}
+	return "", err
+}
+
+// Reset forgets the transaction.
+func (s *session) Reset(context.Context) {
+	s.from, s.params, s.to = smtp.Path{}, smtp.MailParams{}, nil
+}
+
+// remote describes the client for the journal, which only its owner reads.
+func (s *session) remote() string {
+	text := s.conn.Peer().String() + " " + s.conn.Hello()
+	if state := s.conn.TLS(); state != nil {
+		text += " " + tls.VersionName(state.Version)
+	}
+	return text
+}
