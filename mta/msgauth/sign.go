@@ -14,7 +14,7 @@ import (
 // Key is one DKIM key of a domain.
 type Key struct {
 	Selector string // its record is at Selector._domainkey.domain
-	PKCS8    []byte // the private key, as NewKey gives it
+	PKCS8    []byte // the private key in DER form: RSA of 2048 to 4096 bits, or Ed25519
 }
 
 const (
