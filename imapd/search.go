@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"roost/imapd/wire"
@@ -27,19 +28,21 @@ type searchReturn struct {
 	save                 bool
 }
 
-func runSearch(ctx context.Context, s *session, c *call) (err error) {
+func runSearch(ctx context.Context, s *session, c *call) error {
 	s.dec.SP()
 	p := searchParser{session: s}
 	ret := p.searchReturn()
 	p.charset()
 	q := p.keys()
-	if err := s.dec.EndLine(); err != nil {
-		return err
-	}
 	v := s.view
-	if ret.save {
-		// RFC 5182 section 2.1: a search that fails saves the empty result.
+	err := s.dec.EndLine()
+	var refused *response
+	if ret.save && (err == nil || errors.As(err, &refused)) {
+		// RFC 5182 section 2.1: a search that ends in NO saves the empty result.
 		v.saved = nil
+	}
+	if err != nil {
+		return err
 	}
 	uids, err := s.srv.opts.Store.Search(ctx, s.account.ID, v.folder, q)
 	if err != nil {
