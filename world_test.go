@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -45,19 +47,26 @@ type world struct {
 	done chan error
 }
 
+// nextPort walks through the ports below those that the kernel gives to clients,
+// so that no connection takes one between our choice and the server's bind.
+var nextPort atomic.Int32
+
 func newWorld(dir string) (*world, error) {
 	w := &world{dir: dir, addr: make(map[string]string)}
-	var held []net.Listener
+	nextPort.CompareAndSwap(0, 20000+rand.Int32N(8000))
 	for _, s := range services {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+		for w.addr[s] == "" {
+			addr := fmt.Sprintf("127.0.0.1:%d", nextPort.Add(1))
+			l, err := net.Listen("tcp", addr)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			l.Close()
+			w.addr[s] = addr
 		}
-		held = append(held, l)
-		w.addr[s] = l.Addr().String()
-	}
-	for _, l := range held {
-		l.Close()
 	}
 	return w, nil
 }
