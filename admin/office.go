@@ -116,12 +116,15 @@ func (o *Office) Do(ctx context.Context, caller Caller, op Op, args any) (any, e
 		return nil, errorf(Forbidden, "you may not do that: %s", op.Name)
 	}
 	result, err := op.run(ctx, o, args)
-	if o.Log != nil && op.Changes() {
-		o.Log.Info("operation", "name", op.Name, "by", caller.String(), "err", err)
+	log := o.Log
+	if log == nil || !op.Changes() {
+		log = slog.New(slog.DiscardHandler)
 	}
 	if err != nil {
+		log.Info("operation failed", "name", op.Name, "by", caller.String(), "err", err)
 		return nil, Explain(err)
 	}
+	log.Info("operation", "name", op.Name, "by", caller.String())
 	return result, nil
 }
 

@@ -34,6 +34,9 @@ type Outbox struct {
 	Bytes      int64 `json:"bytes"`
 }
 
+// Status is the operation "status", for main's own use.
+func (o *Office) Status(ctx context.Context) (Status, error) { return status(ctx, o, nil) }
+
 func status(ctx context.Context, o *Office, _ *struct{}) (Status, error) {
 	s := Status{
 		Version: Version(), Running: o.Running, Data: o.Store.Dir(), Format: o.Store.Format(),
@@ -83,17 +86,24 @@ func (s Status) Text(w io.Writer, _ any) error {
 		line("domain", "%s", d)
 	}
 	for _, a := range s.Accounts {
-		line("account", "%s: %d messages, %s", a.Address, a.Messages, size(a.Bytes))
+		line("account", "%s: %s, %s", a.Address, count(a.Messages, "message"), size(a.Bytes))
 	}
 	if s.Outbox.Rows == 0 {
 		line("outbox", "empty")
 	} else {
-		line("outbox", "%d messages for %d recipients, %s", s.Outbox.Rows, s.Outbox.Recipients, size(s.Outbox.Bytes))
+		line("outbox", "%s for %s, %s", count(s.Outbox.Rows, "message"), count(s.Outbox.Recipients, "recipient"), size(s.Outbox.Bytes))
 	}
 	for _, l := range s.Listeners {
 		line("listens", "%s on %s", l.Name, l.Address)
 	}
 	return tw.Flush()
+}
+
+func count[N int | int64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // size is a number of bytes for reading.
@@ -128,10 +138,10 @@ func (r Report) Text(w io.Writer, _ any) error {
 	}
 	verdict := "All is well"
 	if len(r.Problems) > 0 {
-		verdict = fmt.Sprintf("%d problems", len(r.Problems))
+		verdict = count(len(r.Problems), "problem")
 	}
-	_, err := fmt.Fprintf(w, "%s: %d accounts, %d mailboxes, %d messages, %s in %d packs, checked in %.1f s.\n",
-		verdict, r.Accounts, r.Folders, r.Messages, size(r.Bytes), r.Packs, r.Seconds)
+	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, %s, %s in the outbox, checked in %.1f s.\n", verdict,
+		count(r.Accounts, "account"), count(r.Messages, "message"), size(r.Bytes), count(r.Packs, "pack"), count(r.Outbox, "message"), r.Seconds)
 	return err
 }
 
@@ -140,7 +150,7 @@ func (r Report) Failure() error {
 	if len(r.Problems) == 0 {
 		return nil
 	}
-	return errorf(Damaged, "the check found %d problems", len(r.Problems))
+	return errorf(Damaged, "the check found %s", count(len(r.Problems), "problem"))
 }
 
 func check(ctx context.Context, o *Office, _ *struct{}) (Report, error) {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"roost/admin"
@@ -13,6 +15,15 @@ import (
 
 // systemDir is where an installed Roost keeps its data.
 const systemDir = "/var/lib/roost"
+
+// Dir is the absolute path of the data directory that was named, or the other one when
+// none was.
+func Dir(named string, otherwise func() (string, error)) (string, error) {
+	if named == "" {
+		return otherwise()
+	}
+	return filepath.Abs(named)
+}
 
 // UserDir is the data directory of a person who tries Roost: below $XDG_STATE_HOME, or
 // ~/.local/state without it.
@@ -82,6 +93,15 @@ func OwnerOf(dir string) (Owner, error) {
 func (o Owner) Become() error {
 	if os.Geteuid() != 0 || o.UID == 0 {
 		return nil
+	}
+	// A directory of nobody:root is still nobody's: root's group is as good as root here.
+	if o.GID == 0 {
+		if u, err := user.LookupId(strconv.Itoa(o.UID)); err == nil {
+			o.GID, _ = strconv.Atoi(u.Gid)
+		}
+	}
+	if o.GID == 0 {
+		return &admin.Error{Kind: admin.Failed, Message: fmt.Sprintf("the data directory belongs to user %d, but to the group of root: give it another with chgrp", o.UID)}
 	}
 	err := errors.Join(
 		syscall.Setgroups([]int{o.GID}),

@@ -56,13 +56,11 @@ func (c Command) do(ctx context.Context) (any, error) {
 	if c.Op.NoStore {
 		return c.in(ctx, nil)
 	}
-	if c.Dir == "" {
-		dir, err := FindDir()
-		if err != nil {
-			return nil, err
-		}
-		c.Dir = dir
+	dir, err := Dir(c.Dir, FindDir)
+	if err != nil {
+		return nil, err
 	}
+	c.Dir = dir
 	result, err := c.ask(ctx)
 	if !errors.Is(err, errNoServer) {
 		return result, err
