@@ -1,0 +1,295 @@
+// Command roost is a personal mail server: one process, one data directory.
+//
+// This file says what the program consists of. It reads the flags, opens the doors and
+// the store, and hands each room what it needs; what the rooms do is theirs.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"roost/acme"
+	"roost/admin"
+	"roost/admin/cli"
+	"roost/imapd"
+	"roost/mailbox"
+	"roost/mta/dns"
+	"roost/mta/inbound"
+	"roost/mta/outbound"
+	"roost/mta/queue"
+	"roost/mta/submit"
+)
+
+// flags is the command line, less the operations of the office.
+type flags struct {
+	Data string `env:"ROOST_DATA" placeholder:"DIR" help:"The data directory. Without it: /var/lib/roost for a server, else roost in your state directory ($XDG_STATE_HOME or ~/.local/state)."`
+	JSON bool   `help:"Print JSON."`
+
+	Local struct {
+		Doors doorFlags `embed:""`
+		Relay string    `placeholder:"URL" env:"ROOST_RELAY" help:"Send mail to other domains through a smart host, such as smtp://127.0.0.1:2526, instead of keeping it in the mailbox Captured."`
+	} `cmd:"" set:"smtp=127.0.0.1:1025" set:"submission=127.0.0.1:1587" set:"submissions=127.0.0.1:1465" set:"imap=127.0.0.1:1143" set:"imaps=127.0.0.1:1993" set:"http=127.0.0.1:1080" set:"https=127.0.0.1:1443" help:"Try Roost on this machine: two accounts, everything on loopback, nothing to configure."`
+	Serve struct {
+		Doors doorFlags `embed:""`
+	} `cmd:"" set:"smtp=:25" set:"submission=:587" set:"submissions=:465" set:"imap=:143" set:"imaps=:993" set:"http=:80" set:"https=:443" help:"Run the mail server. Started by root, it binds its ports and goes on as the owner of the data directory."`
+}
+
+// doorFlags says where to listen: HOST:PORT or off.
+type doorFlags struct {
+	SMTP        string `name:"smtp" default:"${smtp}" env:"ROOST_SMTP" placeholder:"HOST:PORT|off" help:"Where mail from other servers comes in (default ${smtp})."`
+	Submission  string `name:"submission" default:"${submission}" env:"ROOST_SUBMISSION" placeholder:"HOST:PORT|off" help:"Where mail programs send, with STARTTLS (default ${submission})."`
+	Submissions string `name:"submissions" default:"${submissions}" env:"ROOST_SUBMISSIONS" placeholder:"HOST:PORT|off" help:"Where mail programs send, over TLS (default ${submissions})."`
+	IMAP        string `name:"imap" default:"${imap}" env:"ROOST_IMAP" placeholder:"HOST:PORT|off" help:"Where mail is read, with STARTTLS (default ${imap})."`
+	IMAPS       string `name:"imaps" default:"${imaps}" env:"ROOST_IMAPS" placeholder:"HOST:PORT|off" help:"Where mail is read, over TLS (default ${imaps})."`
+	HTTP        string `name:"http" default:"${http}" env:"ROOST_HTTP" placeholder:"HOST:PORT|off" help:"What mail programs and strangers may fetch (default ${http})."`
+	HTTPS       string `name:"https" default:"${https}" env:"ROOST_HTTPS" placeholder:"HOST:PORT|off" help:"The same over TLS (default ${https})."`
+}
+
+func main() {
+	// Whatever is made in the data directory is for its owner alone.
+	syscall.Umask(0o077)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends at once
+	os.Exit(execute(ctx, os.Args[1:]))
+}
+
+func execute(ctx context.Context, args []string) int {
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	var f flags
+	parser, err := kong.New(&f, append(cli.Grammar(), kong.Name("roost"),
+		kong.Description("Roost is a personal mail server: one process, one data directory."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))...)
+	if err != nil {
+		return cli.Fail(os.Stderr, err, false)
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "roost: %v; `roost --help` tells more\n", err)
+		return admin.Invalid.ExitCode()
+	}
+	switch parsed.Command() {
+	case "local":
+		err = local(ctx, f)
+	case "serve":
+		err = serve(ctx, f)
+	default:
+		op, opArgs, err := cli.Selected(parsed)
+		if err == nil {
+			err = cli.Command{Op: op, Args: opArgs, Dir: f.Data, JSON: f.JSON, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}.Run(ctx)
+		}
+		if err != nil {
+			return cli.Fail(os.Stderr, err, f.JSON)
+		}
+		return 0
+	}
+	if err != nil {
+		cli.Fail(os.Stderr, err, f.JSON)
+		return 1
+	}
+	return 0
+}
+
+// local is the mail server that somebody tries: a domain, two accounts and a certificate
+// authority of its own.
+func local(ctx context.Context, f flags) error {
+	dir, err := cli.Dir(f.Data, cli.UserDir)
+	if err != nil {
+		return err
+	}
+	var relay *outbound.Relay
+	if f.Local.Relay != "" {
+		if relay, err = outbound.ParseRelay(f.Local.Relay); err != nil {
+			return fmt.Errorf("--relay: %w", err)
+		}
+	}
+	h, err := open(dir, f.Local.Doors)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	if err := h.office.Furnish(ctx); err != nil {
+		return err
+	}
+	keys, err := acme.NewLocal(dir, admin.LocalDomain, "localhost", "127.0.0.1", "::1")
+	if err != nil {
+		return cli.CannotUse(dir, err)
+	}
+	fate := "their mail stays here, in the sender's mailbox " + submit.Captured
+	h.relay, h.remote = relay, submit.Capture
+	if relay != nil {
+		h.remote, fate = submit.Queue, "their mail goes to "+relay.String()
+	}
+	return h.live(ctx, keys.TLSConfig(), func() error { return cli.Welcome(ctx, os.Stdout, h.office, fate) })
+}
+
+// serve is the appliance.
+func serve(ctx context.Context, f flags) error {
+	dir, err := cli.Dir(f.Data, cli.ServeDir)
+	if err != nil {
+		return err
+	}
+	if err := cli.NotAsRoot(dir); err != nil {
+		return err
+	}
+	h, err := open(dir, f.Serve.Doors)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	if err := h.office.RefuseFurnished(ctx); err != nil {
+		return err
+	}
+	keys, err := acme.NewSelfSigned(dir, func() []string { return []string{h.office.Hostname()} })
+	if err != nil {
+		return cli.CannotUse(dir, err)
+	}
+	h.remote = submit.Queue
+	return h.live(ctx, keys.TLSConfig(), func() error { return cli.Greet(os.Stdout, h.store) })
+}
+
+// door is a listener by the name of its flag.
+type door struct {
+	name string
+	tls  bool // from the first byte
+	net.Listener
+}
+
+// house is Roost with its doors and its store open.
+type house struct {
+	store  *mailbox.Store
+	office *admin.Office
+	doors  []door
+	log    *slog.Logger
+	remote submit.Remote   // what becomes of mail to other domains
+	relay  *outbound.Relay // nil: each domain's own exchangers
+}
+
+// open binds the ports, becomes the owner of the data directory when root runs it, and
+// only then touches the data.
+func open(dir string, f doorFlags) (h *house, err error) {
+	h = &house{log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	owner, err := cli.OwnerOf(dir)
+	if err != nil {
+		return h, cli.CannotUse(dir, err)
+	}
+	for _, d := range []struct {
+		name, address string
+		tls           bool
+	}{
+		{"smtp", f.SMTP, false}, {"submission", f.Submission, false}, {"submissions", f.Submissions, true},
+		{"imap", f.IMAP, false}, {"imaps", f.IMAPS, true}, {"http", f.HTTP, false}, {"https", f.HTTPS, true},
+	} {
+		if d.address == "off" {
+			continue
+		}
+		l, err := net.Listen("tcp", d.address)
+		if err != nil {
+			return h, cli.CannotListen(d.name, d.address, err)
+		}
+		h.doors = append(h.doors, door{d.name, d.tls, l})
+	}
+	if err := owner.Become(); err != nil {
+		return h, err
+	}
+	if h.store, err = mailbox.Open(dir, mailbox.Options{Log: h.log}); err != nil {
+		return h, cli.CannotUse(dir, err)
+	}
+	h.office = &admin.Office{Store: h.store, Log: h.log, Running: true, Started: time.Now()}
+	for _, d := range h.doors {
+		h.office.Listeners = append(h.office.Listeners, admin.Listener{Name: d.name, Address: d.Addr().String()})
+	}
+	return h, nil
+}
+
+func (h *house) close() {
+	for _, d := range h.doors {
+		d.Close()
+	}
+	if h.store != nil {
+		if err := h.store.Close(); err != nil {
+			h.log.Error("close the store", "err", err)
+		}
+	}
+}
+
+// live runs every room until ctx is done, or until one fails. It calls greet when all
+// doors are open, and prints the word ready after it.
+func (h *house) live(ctx context.Context, keys *tls.Config, greet func() error) error {
+	hostname := h.office.Hostname
+	resolver, err := dns.New(dns.Options{})
+	if err != nil {
+		return fmt.Errorf("resolver: %w", err)
+	}
+	post := inbound.New(inbound.Options{Store: h.store, Log: h.log, TLS: keys, Hostname: hostname})
+	desk := submit.New(submit.Options{Store: h.store, Log: h.log, TLS: keys, Hostname: hostname, Remote: h.remote})
+	reading := imapd.New(imapd.Options{Store: h.store, Log: h.log, TLS: keys, Hostname: hostname})
+	outbox := queue.New(queue.Options{
+		Store:    h.store,
+		Sender:   outbound.New(outbound.Options{Hostname: hostname, Resolver: resolver}),
+		Relay:    func() *outbound.Relay { return h.relay },
+		Hostname: hostname,
+		Log:      h.log,
+	})
+	web := func(handler http.Handler) func(context.Context, net.Listener) error {
+		return func(ctx context.Context, l net.Listener) error { return admin.Serve(ctx, l, handler, h.log) }
+	}
+	public := web(h.office.Public())
+	rooms := map[string]func(context.Context, net.Listener) error{
+		"smtp":       post.Serve,
+		"submission": desk.Serve, "submissions": desk.Serve,
+		"imap": reading.Serve, "imaps": reading.Serve,
+		"http": public, "https": public,
+		"admin": web(h.office.API()),
+	}
+	socket, err := admin.Listen(h.store.Dir())
+	if err != nil {
+		return fmt.Errorf("admin socket: %w", err)
+	}
+
+	asked := ctx
+	ctx, fail := context.WithCancelCause(asked)
+	defer fail(nil)
+	var running sync.WaitGroup
+	for _, d := range append(h.doors, door{name: "admin", Listener: socket}) {
+		if d.tls {
+			d.Listener = tls.NewListener(d.Listener, keys)
+		}
+		running.Go(func() {
+			if err := rooms[d.name](ctx, d.Listener); err != nil {
+				fail(fmt.Errorf("%s: %w", d.name, err))
+			}
+		})
+	}
+	// When nothing may leave the machine, what waits from an earlier start may not either.
+	if h.remote == submit.Queue {
+		running.Go(func() { fail(outbox.Run(ctx)) })
+	}
+	if err := greet(); err != nil {
+		fail(err)
+	}
+	fmt.Println("ready")
+	<-ctx.Done()
+	running.Wait()
+	if asked.Err() != nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}
