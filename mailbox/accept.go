@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"roost/mailbox/message"
@@ -87,7 +88,11 @@ func (s *Store) stage(in *Intake) (*staged, error) {
 		return nil, fmt.Errorf("parse the message: %w", err)
 	}
 	now := time.Now()
-	st := &staged{Intake: in, id: BodyID(s.bodyID.Add(1))}
+	st := &staged{Intake: in, id: in.Body.id}
+	if in.Body.used {
+		st.id = BodyID(s.bodyID.Add(1))
+	}
+	in.Body.used = true
 	st.facts = Facts{
 		Body:       st.id,
 		Size:       in.Body.Size(),
@@ -96,7 +101,7 @@ func (s *Store) stage(in *Intake) (*staged, error) {
 		Envelope:   message.AppendEnvelope(nil, part.Header),
 		Structure:  message.AppendBodyStructure(nil, part, true),
 	}
-	chunks := s.NewSpool(1 << 40)
+	chunks := &Spool{dir: s.dir, limit: math.MaxInt64}
 	defer chunks.Close()
 	h := recordHead{id: st.id, raw: in.Body.Size(), date: now, from: in.From}
 	if h.chunks, err = compress(s.zip, in.Body.Reader(), h.raw, chunks); err != nil {

@@ -11,6 +11,8 @@ const spoolMemory = 256 << 10
 // Spool holds a message while it comes in: in memory at first, then in a file
 // that has no name, so that nothing remains of it whatever happens.
 type Spool struct {
+	id    BodyID
+	used  bool
 	dir   string
 	limit int64
 	mem   []byte
@@ -25,8 +27,12 @@ func (s *Store) NewSpool(limit int64) *Spool {
 	if limit == 0 {
 		limit = s.opts.MaxMessage + 1<<20
 	}
-	return &Spool{dir: s.dir, limit: limit}
+	return &Spool{id: BodyID(s.bodyID.Add(1)), dir: s.dir, limit: limit}
 }
+
+// ID is the number that the message will have, for a trace field in it. Only
+// the first Accept of a spool gives the message this number.
+func (p *Spool) ID() BodyID { return p.id }
 
 // Write appends. Over the limit it is ErrTooBig, and nothing of p is kept.
 func (p *Spool) Write(b []byte) (int, error) {

@@ -231,6 +231,7 @@ EOF`)
 		`Delivered-To: Ann\+lists@Example.ORG\r\n` +
 		`Received: from client.example \(\[127.0.0.1\]\)\r\n` +
 		`\tby mx.example.org with UTF8SMTPS\r\n` +
+		`\tid 00000001\r\n` +
 		`\tfor <Ann\+lists@Example.ORG>\r\n` +
 		`\ttls TLS_[A-Z0-9_]+;\r\n` +
 		`\t[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [-+]\d{4}\r\n` +

@@ -37,6 +37,7 @@ func (m *reception) run(ctx context.Context, r io.Reader) error {
 // read puts the message in the spool, behind our Received field (RFC 5321 4.4).
 func (m *reception) read(r io.Reader) error {
 	t := m.conn.Trace()
+	t.ID = m.spool.ID().String()
 	if len(m.to) == 1 {
 		t.For = m.to[0].path.String()
 	}

@@ -107,6 +107,7 @@ func (m *submission) sign() error {
 // strangers have no use for it), and the recipients if there are several.
 func (m *submission) received() []byte {
 	t := m.conn.Trace()
+	t.ID = m.complete.ID().String()
 	t.Peer = netip.Addr{}
 	if len(m.to) == 1 && m.to[0].path.Domain != "" {
 		t.For = m.to[0].path.String()

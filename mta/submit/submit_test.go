@@ -271,6 +271,7 @@ JOURNAL submitted from <ann\+shop@example.org> to bob@example.org,Carl@other.exa
 		t.Fatal(err)
 	}
 	want := regexp.MustCompile(`^Received: by mx.example.org with ESMTPSA\r\n` +
+		`\tid ` + rows[0].Body.String() + `\r\n` +
 		`\ttls TLS_[A-Z0-9_]+;\r\n` +
 		`\t[^\r\n]+\r\n` +
 		`(?:DKIM-Signature: [^\r\n]+\r\n(?:[ \t][^\r\n]+\r\n)*){2}` +
