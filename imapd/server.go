@@ -130,7 +130,7 @@ func (srv *Server) serveConn(soft, hard context.Context, c net.Conn) {
 	s := newSession(srv, c)
 	defer s.close()
 	defer context.AfterFunc(soft, s.transport.end)()
-	defer context.AfterFunc(hard, func() { s.transport.close() })()
+	defer context.AfterFunc(hard, s.transport.abort)()
 	if err := s.serve(hard); err != nil {
 		s.log.Debug("IMAP connection ended", "error", err)
 	}

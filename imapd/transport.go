@@ -15,12 +15,11 @@ var errEnding = errors.New("the server is stopping")
 // transport is a connection whose deadlines are set anew for each read and
 // write, and whose reads can be ended from outside for good.
 type transport struct {
-	mu     sync.Mutex // conn, wait, until, ended: reads set deadlines under it
-	conn   net.Conn
-	wait   time.Duration // for one read
-	until  time.Time     // for all reads; zero is no bound
-	ended  bool
-	closed bool
+	mu    sync.Mutex // reads set deadlines under it
+	conn  net.Conn
+	wait  time.Duration // for one read
+	until time.Time     // for all reads; zero is no bound
+	ended bool
 }
 
 func (t *transport) Read(p []byte) (int, error) {
@@ -96,13 +95,24 @@ func (t *transport) handshake(ctx context.Context, config *tls.Config) error {
 	return c.HandshakeContext(ctx)
 }
 
-// close closes the connection. It may be called twice.
-func (t *transport) close() error {
+// close closes the connection. TLS says good-bye first, for which it takes up
+// to five seconds with a client that does not read.
+func (t *transport) close() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return nil
+	c := t.conn
+	t.ended = true
+	t.mu.Unlock()
+	c.Close()
+}
+
+// abort closes the connection at once.
+func (t *transport) abort() {
+	t.mu.Lock()
+	c := t.conn
+	t.ended = true
+	t.mu.Unlock()
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
 	}
-	t.closed, t.ended = true, true
-	return t.conn.Close()
+	c.Close()
 }

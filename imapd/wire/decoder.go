@@ -51,6 +51,9 @@ func (d *Decoder) Buffered() int { return d.r.Buffered() }
 // Wait blocks until the next octet is there, or reading fails.
 func (d *Decoder) Wait() error {
 	_, err := d.r.Peek(1)
+	if err != nil {
+		d.Fail(err)
+	}
 	return err
 }
 
