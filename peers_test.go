@@ -1,14 +1,21 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"roost/mta/smtp"
 )
 
 // need finds a program that a test talks to Roost with. On a person's machine
@@ -181,4 +188,109 @@ print("imaplib is content")
 	if !strings.Contains(out, "imaplib is content") {
 		t.Error(out)
 	}
+}
+
+// sink is a mail server that keeps what it is sent.
+type sink struct {
+	mu   sync.Mutex
+	mail []string
+	got  chan struct{}
+}
+
+func (s *sink) Mail(context.Context, smtp.Path, smtp.MailParams) error { return nil }
+func (s *sink) Rcpt(context.Context, smtp.Path, smtp.RcptParams) error { return nil }
+func (s *sink) Reset(context.Context)                                  {}
+func (s *sink) Data(_ context.Context, r io.Reader) (string, error) {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	s.mail = append(s.mail, string(b))
+	s.mu.Unlock()
+	s.got <- struct{}{}
+	return "kept", nil
+}
+
+func startSink(t *testing.T) (*sink, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sink{got: make(chan struct{}, 100)}
+	server := smtp.NewServer(smtp.Options{
+		NewSession: func(context.Context, *smtp.Conn) (smtp.Session, error) { return s, nil },
+		MaxSize:    1 << 20,
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { server.Serve(ctx, l) })
+	t.Cleanup(func() { stop(); wg.Wait() })
+	return s, l.Addr().String()
+}
+
+// A person sends with msmtp through Roost and a smart host. What arrives has
+// two signatures that dkimpy verifies with the records that `roost dns` prints.
+func TestMsmtpThroughARelayIsSigned(t *testing.T) {
+	msmtp := need(t, "msmtp")
+	python := "/usr/bin/python3" // Debian's, which python3-dkim is for
+	if err := exec.Command(python, "-c", "import dkim, nacl").Run(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("python3-dkim is not installed, and CI must have it")
+		}
+		t.Skip("python3-dkim is not installed")
+	}
+	sink, relay := startSink(t)
+	w := startWorld(t, "--relay", "smtp://"+relay)
+	dir := t.TempDir()
+	config := filepath.Join(dir, "msmtprc")
+	err := os.WriteFile(config, fmt.Appendf(nil, "account default\nhost localhost\nport %s\nauth on\nuser me@roost.localhost\npassword roost\nfrom me@roost.localhost\ntls on\ntls_starttls on\ntls_trust_file %s\n",
+		port(w.addr["submission"]), filepath.Join(w.dir, "ca.pem")), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := exec.Command(msmtp, "-C", config, "far@example.com", "hidden@example.com")
+	send.Stdin = strings.NewReader("From: Me <me@roost.localhost>\nTo: far@example.com\nBcc: hidden@example.com\nSubject: signed and\n folded =?utf-8?q?caf=C3=A9?=\n\nA line.\n.\n\n with  spaces \n\n\n")
+	run(t, send)
+	select {
+	case <-sink.got:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing came to the smart host")
+	}
+	got := sink.mail[0]
+	if strings.Contains(got, "hidden") || !strings.Contains(got, "\r\nMessage-ID: <") && !strings.Contains(got, "\r\nMessage-Id: <") {
+		t.Errorf("sent:\n%s", got)
+	}
+	records := run(t, roost(w, "dns", "roost.localhost", "--json"))
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "mail"), []byte(got), 0o600), os.WriteFile(filepath.Join(dir, "dns"), []byte(records), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	out := run(t, exec.Command(python, "-c", `
+import dkim, json, sys
+mail = open(sys.argv[1], "rb").read()
+txt = {r["name"].rstrip("."): r["value"].encode() for r in json.load(open(sys.argv[2])) if r["type"] == "TXT"}
+def dns(name, timeout=5):
+    return txt.get(name.decode().rstrip("."))
+for i in range(2):
+    d = dkim.DKIM(mail)
+    assert d.verify(idx=i, dnsfunc=dns), i
+    print("verified", d.signature_fields[b"a"].decode())
+try:
+    print("altered:", dkim.DKIM(mail.replace(b"A line", b"B line")).verify(dnsfunc=dns))
+except dkim.DKIMException as e:
+    print("altered:", False)
+`, filepath.Join(dir, "mail"), filepath.Join(dir, "dns")))
+	for _, want := range []string{"verified rsa-sha256", "verified ed25519-sha256", "altered: False"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("dkimpy says %q, want %q in it", out, want)
+		}
+	}
+}
+
+// roost is a command beside the world's server.
+func roost(w *world, args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], append(args, "--data", w.dir)...)
+	cmd.Env = append(os.Environ(), asRoost+"=1")
+	return cmd
 }
