@@ -153,7 +153,8 @@ func (s *Store) AccountUsage(id AccountID) (Usage, error) {
 	return u, err
 }
 
-// SetPassword gives an account a new password; sessions that are open stay.
+// SetPassword gives an account a new password. Browsers that are signed in are
+// signed out; IMAP sessions that are open stay.
 // ErrNotFound, ErrInvalid.
 func (s *Store) SetPassword(ctx context.Context, addr Address, password string) error {
 	h, err := s.logins.hash(ctx, password)
@@ -166,6 +167,9 @@ func (s *Store) SetPassword(ctx context.Context, addr Address, password string) 
 			return err
 		}
 		row.Password = h
+		if err := tx.dropTokens(func(t *Token) bool { return t.Account == row.ID }); err != nil {
+			return err
+		}
 		return tx.putJSON(bAccounts, be32(uint32(row.ID)), row)
 	})
 }
@@ -212,6 +216,9 @@ func (s *Store) RemoveAccount(ctx context.Context, addr Address) error {
 			if err := tx.deletePrefix(b, prefix); err != nil {
 				return err
 			}
+		}
+		if err := tx.dropTokens(func(t *Token) bool { return t.Account == row.ID }); err != nil {
+			return err
 		}
 		if err := tx.delete(bState, prefix); err != nil {
 			return err

@@ -54,6 +54,7 @@
 //	outbox         number u64                       Outgoing, JSON
 //	due            time u64 (unix ns), number u64   nothing: the outbox by time
 //	journal        number u64                       Line, JSON
+//	tokens         SHA-256 of kind and secret       Token, JSON
 //	corners        room, 0, key                     when it was put (unix ns u64), and what only that room understands
 //
 // Message facts lie apart from flags because a STORE on a whole mailbox is

@@ -30,11 +30,12 @@ var (
 	bDue           = []byte("due")
 	bJournal       = []byte("journal")
 	bCorners       = []byte("corners")
+	bTokens        = []byte("tokens")
 )
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
-	bSubscriptions, bMessages, bFlags, bExpunged, bBodies, bPacks, bOutbox, bDue, bJournal, bCorners,
+	bSubscriptions, bMessages, bFlags, bExpunged, bBodies, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
 }
 
 // tx is one bbolt transaction. It notes what has to happen around the commit:
