@@ -36,13 +36,15 @@ type flags struct {
 	Data string `env:"ROOST_DATA" placeholder:"DIR" help:"The data directory. Without it: /var/lib/roost for a server, else roost in your state directory ($XDG_STATE_HOME or ~/.local/state)."`
 	JSON bool   `help:"Print JSON."`
 
-	Local struct {
-		Doors doorFlags `embed:""`
-		Relay string    `placeholder:"URL" env:"ROOST_RELAY" help:"Send mail to other domains through a smart host, such as smtp://127.0.0.1:2526, instead of keeping it in the mailbox Captured."`
-	} `cmd:"" set:"smtp=127.0.0.1:1025" set:"submission=127.0.0.1:1587" set:"submissions=127.0.0.1:1465" set:"imap=127.0.0.1:1143" set:"imaps=127.0.0.1:1993" set:"http=127.0.0.1:1080" set:"https=127.0.0.1:1443" help:"Try Roost on this machine: two accounts, everything on loopback, nothing to configure."`
-	Serve struct {
-		Doors doorFlags `embed:""`
-	} `cmd:"" set:"smtp=:25" set:"submission=:587" set:"submissions=:465" set:"imap=:143" set:"imaps=:993" set:"http=:80" set:"https=:443" help:"Run the mail server. Started by root, it binds its ports and goes on as the owner of the data directory."`
+	//lint:ignore SA5008 kong takes more than one set, each a variable for the flags below it
+	Local localFlags `cmd:"" set:"smtp=127.0.0.1:1025" set:"submission=127.0.0.1:1587" set:"submissions=127.0.0.1:1465" set:"imap=127.0.0.1:1143" set:"imaps=127.0.0.1:1993" set:"http=127.0.0.1:1080" set:"https=127.0.0.1:1443" help:"Try Roost on this machine: two accounts, everything on loopback, nothing to configure."`
+	//lint:ignore SA5008 as above
+	Serve doorFlags `cmd:"" set:"smtp=:25" set:"submission=:587" set:"submissions=:465" set:"imap=:143" set:"imaps=:993" set:"http=:80" set:"https=:443" help:"Run the mail server. Started by root, it binds its ports and goes on as the owner of the data directory."`
+}
+
+type localFlags struct {
+	Doors doorFlags `embed:""`
+	Relay string    `placeholder:"URL" env:"ROOST_RELAY" help:"Send mail to other domains through a smart host, such as smtp://127.0.0.1:2526, instead of keeping it in the mailbox Captured."`
 }
 
 // doorFlags says where to listen: HOST:PORT or off.
@@ -70,7 +72,8 @@ func execute(ctx context.Context, args []string) int {
 	}
 	var f flags
 	parser, err := kong.New(&f, append(cli.Grammar(), kong.Name("roost"),
-		kong.Description("Roost is a personal mail server: one process, one data directory."),
+		kong.Description("Roost is a personal mail server: one process, one data directory. A command ends with 0, or with "+
+			"2 (invalid), 3 (not found), 4 (exists), 5 (forbidden), 6 (in use), 7 (full), 8 (damaged) or 1 (anything else)."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))...)
 	if err != nil {
 		return cli.Fail(os.Stderr, err, false)
@@ -144,7 +147,7 @@ func serve(ctx context.Context, f flags) error {
 	if err := cli.NotAsRoot(dir); err != nil {
 		return err
 	}
-	h, err := open(dir, f.Serve.Doors)
+	h, err := open(dir, f.Serve)
 	if err != nil {
 		return err
 	}
