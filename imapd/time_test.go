@@ -287,7 +287,7 @@ func TestDeafClient(t *testing.T) {
 		c := b.login("192.0.2.1")
 		c.send("a EXAMINE INBOX\r\nb FETCH 1 BODY[]")
 		time.Sleep(2*time.Minute + 6*time.Second) // TLS takes five to say good-bye
-		b.login("192.0.2.1").Close() // its place is free
+		b.login("192.0.2.1").Close()              // its place is free
 		c.Close()
 	})
 }

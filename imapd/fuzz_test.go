@@ -1,0 +1,92 @@
+package imapd_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"roost/imapd"
+	"roost/mailbox"
+)
+
+// FuzzSession sends any octets over a connection that is logged in. Whatever
+// they are, the session must end when the client does, every line it writes
+// must be whole, and nothing must be the server's own fault.
+func FuzzSession(f *testing.F) {
+	for _, s := range []string{
+		"a SELECT INBOX\r\nb FETCH 1:* (FLAGS BODY[1.HEADER.FIELDS (From)]<0.5> BODYSTRUCTURE ENVELOPE)\r\nc UID FETCH 1 BINARY[1]\r\n",
+		"a EXAMINE inbox\r\nb SEARCH RETURN (MIN SAVE) OR (SEEN NOT 5) SINCE 1-Feb-2024\r\nc FETCH $ BODY\r\nd SEARCH TEXT {3+}\r\nabc\r\n",
+		"a APPEND INBOX (\\Seen) {30+}\r\nContent-Type: multipart/mixed;\r\n\r\nb STATUS INBOX (MESSAGES SIZE)\r\n",
+		"a SELECT INBOX\r\nb STORE 1:* +FLAGS.SILENT (\\Deleted $x)\r\nc UID EXPUNGE 1:3\r\nd COPY * Trash\r\ne MOVE 1 Junk\r\nf CLOSE\r\n",
+		"a CREATE x/&ZeVnLIqe-/y (USE (\\Sent))\r\nb LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (% *) RETURN (STATUS (SIZE))\r\nc RENAME x z\r\nd DELETE z\r\n",
+		"a ENABLE IMAP4rev2\r\nb SELECT INBOX\r\nc IDLE\r\nDONE\r\nd ID (\"a\" \"b\")\r\ne NAMESPACE\r\nf LSUB \"\" *\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	h := newHouse(f, imapd.Limits{})
+	me := h.person(f)
+	p := &pipes{make(chan net.Conn), make(chan struct{})}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error)
+	go func() { served <- h.server.Serve(ctx, tls.NewListener(p, h.tls)) }()
+	f.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			f.Error(err)
+		}
+	})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		h.deliver(t, mailbox.Placement{Account: me.ID}, "From: a@example.com\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b--\r\n")
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		p.conns <- from{theirs, "127.0.0.1"}
+		ours.SetDeadline(time.Now().Add(20 * time.Second))
+		c := tls.Client(ours, h.clientTLS())
+		if err := c.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			fmt.Fprintf(c, "login LOGIN %s \"%s\"\r\n", me.Address, password)
+			c.Write(in)
+			c.CloseWrite()
+		}()
+		out, err := io.ReadAll(c)
+		if err != nil && !strings.Contains(err.Error(), "closed") {
+			t.Fatalf("%v after %.2000q", err, out)
+		}
+		for _, word := range []string{"SERVERBUG", "CORRUPTION"} {
+			if strings.Contains(string(out), "NO ["+word) {
+				t.Fatalf("%.2000q", out)
+			}
+		}
+		if err := whole(string(out)); err != nil {
+			t.Fatalf("%v in %.2000q", err, out)
+		}
+	})
+}
+
+// whole checks that a server's output is lines, with their literals.
+func whole(out string) error {
+	for out != "" {
+		line, rest, ok := strings.Cut(out, "\r\n")
+		if !ok || strings.ContainsAny(line, "\r\n\x00") {
+			return fmt.Errorf("line %q", line)
+		}
+		out = rest
+		if i := strings.LastIndexByte(line, '{'); i >= 0 && strings.HasSuffix(line, "}") {
+			var size int
+			if _, err := fmt.Sscanf(line[i:], "{%d}", &size); err == nil {
+				if size > len(out) {
+					return fmt.Errorf("literal of %d octets", size)
+				}
+				out = out[size:]
+			}
+		}
+	}
+	return nil
+}
