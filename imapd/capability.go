@@ -63,6 +63,7 @@ func extensions() []extension {
 		searching(),
 		{name: imap.CapESearch},
 		{name: imap.CapSearchRes},
+		within(),
 		fetching(),
 		binary(),
 		storing(),
