@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
@@ -50,26 +51,56 @@ func runStore(ctx context.Context, s *session, c *call) error {
 	if s.view.readOnly {
 		return no("READ-ONLY", "the mailbox was opened with EXAMINE")
 	}
-	// What others did is told first, so that what .SILENT leaves out is the
-	// session's own change and nothing else.
-	if err := s.update(ctx, false); err != nil {
-		return err
+	// RFC 9051 section 6.4.6: .SILENT leaves out what the client can work out
+	// for itself, so not the flags of messages that others changed, too.
+	before := make(map[mailbox.UID]mailbox.Entry)
+	if silent {
+		entries, err := s.srv.opts.Store.Entries(s.account.ID, s.view.folder, uids)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if e.ModSeq <= s.view.modSeq {
+				before[e.UID] = e
+			}
+		}
 	}
 	done, err := s.setFlags(ctx, uids, u)
 	if err != nil {
 		return err
 	}
-	if !silent {
-		for _, e := range done.Entries {
-			if n := s.view.number(e.UID); n != 0 {
-				s.writeFlags(n, e, &done.Folder, c.uid)
+	for _, e := range done.Entries {
+		if known, ok := before[e.UID]; ok {
+			if flags, keywords := expected(known, u, &done.Folder); flags == e.Flags && keywords == e.Keywords {
+				continue // the client knows
 			}
+		}
+		if n := s.view.number(e.UID); n != 0 {
+			s.writeFlags(n, e, &done.Folder, c.uid)
 		}
 	}
 	if len(done.Entries) < len(uids) && !c.uid {
 		return no("EXPUNGEISSUED", "some of the messages were expunged meanwhile")
 	}
 	return nil
+}
+
+// expected returns the flags that a STORE makes of a message if nobody else
+// changes it at the same moment.
+func expected(e mailbox.Entry, u mailbox.FlagUpdate, f *mailbox.Folder) (mailbox.Flags, uint64) {
+	var keywords uint64
+	for i, have := range f.Keywords {
+		if slices.ContainsFunc(u.Keywords, func(k string) bool { return strings.EqualFold(k, have) }) {
+			keywords |= 1 << i
+		}
+	}
+	switch u.Change {
+	case mailbox.AddFlags:
+		return e.Flags | u.Flags, e.Keywords | keywords
+	case mailbox.RemoveFlags:
+		return e.Flags &^ u.Flags, e.Keywords &^ keywords
+	}
+	return u.Flags, keywords
 }
 
 // storeFlags reads flags with or without parentheses.
