@@ -90,7 +90,15 @@ type Expunged struct {
 // Expunge removes the messages that are \Deleted, for good; with uids (in
 // order) only those among them (UID EXPUNGE, RFC 4315). ErrNotFound.
 func (s *Store) Expunge(ctx context.Context, id AccountID, folder FolderID, uids []UID) (Expunged, error) {
-	return s.expunge(ctx, id, folder, func(e Entry) bool {
+	f, err := s.Folder(id, folder)
+	if err != nil {
+		return Expunged{}, err
+	}
+	n := int(f.Deleted)
+	if uids != nil {
+		n = min(n, len(uids))
+	}
+	want := func(e Entry) bool {
 		if e.Flags&Deleted == 0 {
 			return false
 		}
@@ -99,12 +107,9 @@ func (s *Store) Expunge(ctx context.Context, id AccountID, folder FolderID, uids
 		}
 		_, ok := slices.BinarySearch(uids, e.UID)
 		return ok
-	})
-}
-
-func (s *Store) expunge(ctx context.Context, id AccountID, folder FolderID, want func(Entry) bool) (Expunged, error) {
+	}
 	var out Expunged
-	err := s.update(ctx, func(tx *tx) error {
+	err = s.updateMany(ctx, n, func(tx *tx) error {
 		out = Expunged{}
 		f, err := tx.folder(id, folder)
 		if err != nil {

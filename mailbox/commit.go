@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Group commit. Whoever changes the store hands the writer a closure and waits.
@@ -38,10 +38,16 @@ func (s *Store) update(ctx context.Context, f func(*tx) error) error {
 	return s.enqueue(ctx, s.first, f)
 }
 
-// updateBulk is update for work that lets deliveries go first. The caller
-// splits it: each piece is one closure of a few milliseconds.
-func (s *Store) updateBulk(ctx context.Context, f func(*tx) error) error {
-	return s.enqueue(ctx, s.bulk, f)
+// bulkSize is how many messages an operation may touch before it is bulk.
+const bulkSize = 1000
+
+// updateMany is update for an operation on n messages: one on many lets all
+// that waits in front of it go first.
+func (s *Store) updateMany(ctx context.Context, n int, f func(*tx) error) error {
+	if n > bulkSize {
+		return s.enqueue(ctx, s.bulk, f)
+	}
+	return s.update(ctx, f)
 }
 
 // enqueue heeds ctx only until the writer has the closure: after that the
@@ -214,7 +220,7 @@ func (s *Store) trouble(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return ErrFull
 	}
-	if !errors.Is(err, bbolt.ErrTxClosed) {
+	if !errors.Is(err, bolterrors.ErrTxClosed) {
 		s.broken.Store(true)
 		s.log.Error("the store met a write error and takes no more changes", "error", err)
 	}

@@ -32,7 +32,7 @@ func (s *Store) Move(ctx context.Context, id AccountID, folder FolderID, uids []
 
 func (s *Store) transfer(ctx context.Context, id AccountID, folder FolderID, uids []UID, to string, move bool) (Copied, error) {
 	var out Copied
-	err := s.update(ctx, func(tx *tx) error {
+	err := s.updateMany(ctx, len(uids), func(tx *tx) error {
 		f, err := tx.folder(id, folder)
 		if err != nil {
 			return err

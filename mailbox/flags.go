@@ -145,7 +145,7 @@ type Stored struct {
 // a 65th keyword, ErrInvalid for a keyword that is not an atom.
 func (s *Store) SetFlags(ctx context.Context, id AccountID, folder FolderID, uids []UID, u FlagUpdate) (Stored, error) {
 	var out Stored
-	err := s.update(ctx, func(tx *tx) error {
+	err := s.updateMany(ctx, len(uids), func(tx *tx) error {
 		out = Stored{}
 		uids := uids // a batch may be run again
 		f, err := tx.folder(id, folder)

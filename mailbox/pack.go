@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -183,13 +182,6 @@ func (p *packs) readAt(n packNumber, b []byte, off int64) error {
 	return err
 }
 
-// growing tells whether a pack may still be appended to.
-func (p *packs) growing(n packNumber) bool {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return n == p.last
-}
-
 func (p *packs) remove(n packNumber) error {
 	p.mu.Lock()
 	f := p.files[n]
@@ -199,18 +191,6 @@ func (p *packs) remove(n packNumber) error {
 		return nil
 	}
 	return errors.Join(f.Close(), os.Remove(filepath.Join(p.dir, packName(n))))
-}
-
-// numbers lists the open packs.
-func (p *packs) numbers() []packNumber {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	all := make([]packNumber, 0, len(p.files))
-	for n := range p.files {
-		all = append(all, n)
-	}
-	slices.Sort(all)
-	return all
 }
 
 func parsePackRow(v []byte) (packRow, error) {
