@@ -39,6 +39,8 @@ var arrows = map[string][]string{
 	"admin":             {"mailbox", "mailbox/*", "mta/refusal", "admin/*"},
 	"admin/cli":         {"admin", "admin/*", "mailbox", "mailbox/*"},
 	"admin/records":     {"mailbox", "mailbox/*", "mta/dns"},
+	"admin/machine":     {},
+	"admin/install":     {},
 	"admin/transfer":    {"mailbox", "mailbox/*"},
 	"admin/canary":      {"mailbox", "mailbox/*", "mta/smtp"},
 	"admin/backup":      {"mailbox", "mailbox/*"},
