@@ -19,6 +19,8 @@ type Office struct {
 	Running   bool
 	Started   time.Time
 	Listeners []Listener
+	// Certificates tells how the server's certificates are; nil where none needs care.
+	Certificates func() []Certificate
 }
 
 // Listener is a door that the server keeps open.

@@ -34,6 +34,7 @@ func Ops() []Op {
 
 		op("dns", "Show the DNS records that a domain needs, and why.", Administrator, dns),
 		op("status", "Show accounts, what waits to be sent, and the open doors.", Administrator, status),
+		op("test", "Send a test message to an account, through this server's own SMTP port.", Self, test),
 		op("check", "Check the whole store for damage.", Administrator, check),
 		op("version", "Show the version of Roost.", Anyone, version).storeless(),
 	}

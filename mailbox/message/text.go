@@ -67,16 +67,25 @@ func (p *Part) writeNames(w io.Writer) error {
 // writeBody writes the text of one part that has no parts, from the first most
 // bytes it decodes to.
 func (p *Part) writeBody(w io.Writer, r io.ReaderAt, most int64, brief bool) error {
+	body := p.utf8(r, most)
+	if p.Type == "text" && p.Subtype == "html" {
+		return writeHTML(w, body, brief)
+	}
+	_, err := io.Copy(w, body)
+	return err
+}
+
+// Text is the body of a text part in the message r in UTF-8, transfer encoding and
+// charset undone, markup left as it is. A transfer encoding nobody knows is passed over.
+func (p *Part) Text(r io.ReaderAt) io.Reader { return p.utf8(r, p.Size()) }
+
+// utf8 reads at most the first most bytes that the body decodes to.
+func (p *Part) utf8(r io.ReaderAt, most int64) io.Reader {
 	body, err := p.Decode(r)
 	if err != nil {
 		body = p.Raw(r)
 	}
-	body = toUTF8(io.LimitReader(body, most), p.Params.Get("charset"))
-	if p.Type == "text" && p.Subtype == "html" {
-		return writeHTML(w, body, brief)
-	}
-	_, err = io.Copy(w, body)
-	return err
+	return toUTF8(io.LimitReader(body, most), p.Params.Get("charset"))
 }
 
 // limitWriter writes up to left bytes, and no half of a rune.
