@@ -121,6 +121,24 @@ func (s *Store) Login(ctx context.Context, name, password string) (Account, erro
 			return row.Account, s.touch(ctx, row.ID, d)
 		}
 	}
+	return s.loginPerson(ctx, row, password)
+}
+
+// LoginPerson is Login that takes the account's own password alone: a device's opens
+// mail, and nothing that could change the account.
+func (s *Store) LoginPerson(ctx context.Context, name, password string) (Account, error) {
+	var row *accountRow
+	err := s.view(func(tx *tx) (err error) {
+		row, err = tx.login(name)
+		return err
+	})
+	if err != nil {
+		return Account{}, err
+	}
+	return s.loginPerson(ctx, row, password)
+}
+
+func (s *Store) loginPerson(ctx context.Context, row *accountRow, password string) (Account, error) {
 	var h *passwordHash
 	if row != nil && !row.Disabled {
 		h = row.Password
