@@ -3,6 +3,11 @@
 // asked per handshake, so that a renewed certificate is used without a restart
 // and without anybody being told.
 //
+// A Locksmith has its certificates from an ACME server (RFC 8555), through
+// certmagic, which knows when to renew and when to try again; or from files that
+// somebody else renews. The challenges are answered on our own ports 80 and 443
+// (HTTP-01, TLS-ALPN-01), and certificates are kept in a corner of the store.
+//
 // Until a domain has a certificate from a public authority, Local makes one: in
 // `roost local` signed by an authority of its own, whose root a person can hand
 // to a client, and in `roost serve` signed by itself, so that STARTTLS works
