@@ -7,12 +7,15 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -22,6 +25,7 @@ import (
 	"roost/acme"
 	"roost/admin"
 	"roost/admin/cli"
+	"roost/admin/machine"
 	"roost/imapd"
 	"roost/mailbox"
 	"roost/mta/dns"
@@ -39,12 +43,18 @@ type flags struct {
 	//lint:ignore SA5008 kong takes more than one set, each a variable for the flags below it
 	Local localFlags `cmd:"" set:"smtp=127.0.0.1:1025" set:"submission=127.0.0.1:1587" set:"submissions=127.0.0.1:1465" set:"imap=127.0.0.1:1143" set:"imaps=127.0.0.1:1993" set:"http=127.0.0.1:1080" set:"https=127.0.0.1:1443" help:"Try Roost on this machine: two accounts, everything on loopback, nothing to configure."`
 	//lint:ignore SA5008 as above
-	Serve doorFlags `cmd:"" set:"smtp=:25" set:"submission=:587" set:"submissions=:465" set:"imap=:143" set:"imaps=:993" set:"http=:80" set:"https=:443" help:"Run the mail server. Started by root, it binds its ports and goes on as the owner of the data directory."`
+	Serve serveFlags `cmd:"" set:"smtp=:25" set:"submission=:587" set:"submissions=:465" set:"imap=:143" set:"imaps=:993" set:"http=:80" set:"https=:443" help:"Run the mail server. Started by root, it binds its ports and goes on as the owner of the data directory."`
 }
 
 type localFlags struct {
 	Doors doorFlags `embed:""`
 	Relay string    `placeholder:"URL" env:"ROOST_RELAY" help:"Send mail to other domains through a smart host, such as smtp://127.0.0.1:2526, instead of keeping it in the mailbox Captured."`
+}
+
+type serveFlags struct {
+	Doors      doorFlags `embed:""`
+	ProbeMail  string    `default:"gmail-smtp-in.l.google.com:25" placeholder:"HOST:PORT|off" help:"The mail server that the first start greets, to see whether port 25 is open outwards (default ${default})."`
+	ProbeClock string    `default:"time.cloudflare.com:123" placeholder:"HOST:PORT|off" help:"The NTP server that the first start compares the clock with (default ${default})."`
 }
 
 // doorFlags says where to listen: HOST:PORT or off.
@@ -123,6 +133,9 @@ func local(ctx context.Context, f flags) error {
 		return err
 	}
 	defer h.close()
+	if err := cli.Occupied(h.office.Taken); err != nil {
+		return err
+	}
 	if err := h.office.Furnish(ctx); err != nil {
 		return err
 	}
@@ -147,7 +160,7 @@ func serve(ctx context.Context, f flags) error {
 	if err := cli.NotAsRoot(dir); err != nil {
 		return err
 	}
-	h, err := open(dir, f.Serve)
+	h, err := open(dir, f.Serve.Doors)
 	if err != nil {
 		return err
 	}
@@ -155,12 +168,34 @@ func serve(ctx context.Context, f flags) error {
 	if err := h.office.RefuseFurnished(ctx); err != nil {
 		return err
 	}
+	unset, err := h.office.NeedsSetup()
+	if err == nil && !unset {
+		err = cli.Occupied(h.office.Taken)
+	}
+	if err != nil {
+		return err
+	}
 	keys, err := acme.NewSelfSigned(dir, func() []string { return []string{h.office.Hostname()} })
 	if err != nil {
 		return cli.CannotUse(dir, err)
 	}
 	h.remote = submit.Queue
-	return h.live(ctx, keys.TLSConfig(), func() error { return cli.Greet(os.Stdout, h.store) })
+	if unset {
+		h.questions = questions(f.Serve)
+	}
+	return h.live(ctx, keys.TLSConfig(), func() error { return nil })
+}
+
+// questions are what a server that is not set up asks about its machine, and whom.
+func questions(f serveFlags) *machine.Questions {
+	q := &machine.Questions{Addresses: machine.LocalAddresses, Dial: (&net.Dialer{}).DialContext}
+	if f.ProbeMail != "off" {
+		q.Mail = f.ProbeMail
+	}
+	if f.ProbeClock != "off" {
+		q.Clock = f.ProbeClock
+	}
+	return q
 }
 
 // door is a listener by the name of its flag.
@@ -178,11 +213,16 @@ type house struct {
 	log    *slog.Logger
 	remote submit.Remote   // what becomes of mail to other domains
 	relay  *outbound.Relay // nil: each domain's own exchangers
+
+	questions *machine.Questions // nil when the server is set up
 }
 
 // open binds the ports, becomes the owner of the data directory when root runs it, and
 // only then touches the data.
 func open(dir string, f doorFlags) (h *house, err error) {
+	if limit := machine.MemoryLimit(os.DirFS("/")); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit - limit/10) // the kernel counts more than Go's heap
+	}
 	h = &house{log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	defer func() {
 		if err != nil {
@@ -193,6 +233,7 @@ func open(dir string, f doorFlags) (h *house, err error) {
 	if err != nil {
 		return h, cli.CannotUse(dir, err)
 	}
+	var taken []machine.Taken
 	for _, d := range []struct {
 		name, address string
 		tls           bool
@@ -204,6 +245,11 @@ func open(dir string, f doorFlags) (h *house, err error) {
 			continue
 		}
 		l, err := net.Listen("tcp", d.address)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			// Root may see who it is; it is for the caller to go on without, or not.
+			taken = append(taken, cli.InUse(d.name, d.address))
+			continue
+		}
 		if err != nil {
 			return h, cli.CannotListen(d.name, d.address, err)
 		}
@@ -215,7 +261,7 @@ func open(dir string, f doorFlags) (h *house, err error) {
 	if h.store, err = mailbox.Open(dir, mailbox.Options{Log: h.log}); err != nil {
 		return h, cli.CannotUse(dir, err)
 	}
-	h.office = &admin.Office{Store: h.store, Log: h.log, Running: true, Started: time.Now()}
+	h.office = &admin.Office{Store: h.store, Log: h.log, Running: true, Started: time.Now(), Taken: taken}
 	for _, d := range h.doors {
 		h.office.Listeners = append(h.office.Listeners, admin.Listener{Name: d.name, Address: d.Addr().String()})
 	}
@@ -254,7 +300,10 @@ func (h *house) live(ctx context.Context, keys *tls.Config, greet func() error) 
 	web := func(handler http.Handler) func(context.Context, net.Listener) error {
 		return func(ctx context.Context, l net.Listener) error { return admin.Serve(ctx, l, handler, h.log) }
 	}
-	public := web(h.office.Public())
+	site := http.NewServeMux()
+	site.Handle("/", h.office.Public())
+	site.Handle("/setup", h.office.SetupPage())
+	public := web(site)
 	rooms := map[string]func(context.Context, net.Listener) error{
 		"smtp":       post.Serve,
 		"submission": desk.Serve, "submissions": desk.Serve,
@@ -289,7 +338,25 @@ func (h *house) live(ctx context.Context, keys *tls.Config, greet func() error) 
 		fail(err)
 	}
 	fmt.Println("ready")
+	if err := machine.Notify(machine.Ready); err != nil {
+		h.log.Error("tell the service manager", "err", err)
+	}
+	if h.questions != nil {
+		h.questions.Names = func(ctx context.Context, a netip.Addr) ([]string, error) {
+			found, err := resolver.PTR(ctx, a)
+			if errors.Is(err, dns.ErrNotFound) {
+				return nil, nil
+			}
+			return found.Records, err
+		}
+		running.Go(func() {
+			if err := cli.Introduce(ctx, os.Stdout, h.office, *h.questions, keys); err != nil && ctx.Err() == nil {
+				h.log.Error("first screen", "err", err)
+			}
+		})
+	}
 	<-ctx.Done()
+	_ = machine.Notify(machine.Stopping) // nobody waits for it
 	running.Wait()
 	if asked.Err() != nil {
 		return nil

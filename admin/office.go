@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"roost/admin/machine"
 	"roost/mailbox"
 )
 
@@ -19,6 +20,7 @@ type Office struct {
 	Running   bool
 	Started   time.Time
 	Listeners []Listener
+	Taken     []machine.Taken // doors that could not be opened
 	// Certificates tells how the server's certificates are; nil where none needs care.
 	Certificates func() []Certificate
 }
@@ -133,7 +135,7 @@ func (o *Office) Do(ctx context.Context, caller Caller, op Op, args any) (any, e
 // Changes tells whether the operation changes the store.
 func (op Op) Changes() bool {
 	_, verb, _ := strings.Cut(op.Name, " ")
-	return verb != "" && verb != "list" && verb != "show"
+	return op.Founds || verb != "" && verb != "list" && verb != "show"
 }
 
 func (c Caller) String() string {

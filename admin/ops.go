@@ -32,6 +32,8 @@ func Ops() []Op {
 		op("host show", "Show the name and the public addresses of this server.", Administrator, hostShow),
 		op("host set", "Set the name and the public addresses of this server.", Administrator, hostSet).founds(),
 
+		op("setup", "Make the domain, the name of the server and the first administrator in one go.", Administrator, setup).founds(),
+
 		op("dns", "Show the DNS records that a domain needs, and why.", Administrator, dns),
 		op("status", "Show accounts, what waits to be sent, and the open doors.", Administrator, status),
 		op("test", "Send a test message to an account, through this server's own SMTP port.", Self, test),

@@ -56,6 +56,66 @@ func readSecrets(args any, stdin io.Reader, stderr io.Writer) error {
 	return nil
 }
 
+// askMissing lets arguments that know what to ask do so, when there is a person at a
+// terminal.
+func askMissing(args any, stdin io.Reader, stderr io.Writer) error {
+	a, asks := args.(interface{ Ask(admin.Asker) error })
+	f, file := stdin.(*os.File)
+	if !asks || !file || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	return a.Ask(questioner(f, stderr))
+}
+
+// questioner puts questions to w and reads an answer a line.
+func questioner(r io.Reader, w io.Writer) admin.Asker {
+	return func(question, suggestion string, check func(string) error) (string, error) {
+		prompt := question + ": "
+		if suggestion != "" {
+			prompt = fmt.Sprintf("%s [%s]: ", question, suggestion)
+		}
+		for {
+			fmt.Fprint(w, prompt)
+			answer, err := line(r)
+			if err != nil {
+				return "", err
+			}
+			if answer = strings.TrimSpace(answer); answer == "" {
+				answer = suggestion
+			}
+			if answer == "" {
+				continue
+			}
+			err = check(answer)
+			if err == nil {
+				return answer, nil
+			}
+			fmt.Fprintf(w, "%s.\n", admin.Explain(err).Message)
+		}
+	}
+}
+
+// line reads one line and not an octet more: a password may be read next, by others. The
+// end of the input is a person who had enough.
+func line(r io.Reader) (string, error) {
+	var answer []byte
+	b := make([]byte, 1)
+	for len(answer) < maxSecret {
+		n, err := r.Read(b)
+		if n == 1 && b[0] == '\n' {
+			return string(answer), nil
+		}
+		answer = append(answer, b[:n]...)
+		if errors.Is(err, io.EOF) {
+			return "", &admin.Error{Kind: admin.Canceled, Message: "nothing was changed"}
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "", invalid("that answer is too long")
+}
+
 func firstLine(r io.Reader) (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(r, maxSecret+1)).ReadString('\n')
 	if err != nil && err != io.EOF {

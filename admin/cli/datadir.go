@@ -48,13 +48,16 @@ func ServeDir() (string, error) {
 }
 
 // FindDir is the data directory that a command means when none is named: the one that
-// exists of /var/lib/roost and UserDir. Which one, when both do, is for the caller to say.
+// exists of /var/lib/roost and UserDir, or where neither does, that which `roost serve` would
+// take. Which one, when both do, is for the caller to say.
 func FindDir() (string, error) {
 	user, err := UserDir()
 	if err != nil {
 		return systemDir, nil
 	}
 	switch {
+	case !exists(systemDir) && os.Geteuid() == 0 && !exists(user):
+		return systemDir, nil
 	case !exists(systemDir):
 		return user, nil
 	case !exists(user):

@@ -35,6 +35,9 @@ func (c Command) Run(ctx context.Context) error {
 	if err := confirm(c.Args, c.Stdin, c.Stderr); err != nil {
 		return err
 	}
+	if err := askMissing(c.Args, c.Stdin, c.Stderr); err != nil {
+		return err
+	}
 	if err := readSecrets(c.Args, c.Stdin, c.Stderr); err != nil {
 		return err
 	}
@@ -56,6 +59,7 @@ func (c Command) do(ctx context.Context) (any, error) {
 	if c.Op.NoStore {
 		return c.in(ctx, nil)
 	}
+	named := c.Dir != ""
 	dir, err := Dir(c.Dir, FindDir)
 	if err != nil {
 		return nil, err
@@ -64,6 +68,12 @@ func (c Command) do(ctx context.Context) (any, error) {
 	result, err := c.ask(ctx)
 	if !errors.Is(err, errNoServer) {
 		return result, err
+	}
+	if c.Op.Founds && !named {
+		// Nobody meant root to own the data of the machine's mail server.
+		if err := NotAsRoot(c.Dir); err != nil {
+			return nil, err
+		}
 	}
 	owner, err := OwnerOf(c.Dir)
 	if err != nil {
@@ -74,7 +84,7 @@ func (c Command) do(ctx context.Context) (any, error) {
 	}
 	if !c.Op.Founds && !exists(filepath.Join(c.Dir, "roost.db")) {
 		return nil, &admin.Error{Kind: admin.NotFound, Message: fmt.Sprintf(
-			"there is no Roost in %s: begin with `roost local`, `roost serve` or `roost domain add`, or name another directory with --data DIR", c.Dir)}
+			"there is no Roost in %s: begin with `roost local`, `roost serve` or `roost setup`, or name another directory with --data DIR", c.Dir)}
 	}
 	store, err := mailbox.Open(c.Dir, mailbox.Options{})
 	if errors.Is(err, mailbox.ErrLocked) {

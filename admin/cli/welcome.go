@@ -10,7 +10,6 @@ import (
 	"text/tabwriter"
 
 	"roost/admin"
-	"roost/mailbox"
 )
 
 // Welcome prints what a person who has just started `roost local` needs to try it: where
@@ -62,21 +61,13 @@ func Welcome(ctx context.Context, w io.Writer, o *admin.Office, remote string) e
 	return err
 }
 
-// Greet prints how to go on with a server that has no domain yet; otherwise nothing.
-func Greet(w io.Writer, store *mailbox.Store) error {
-	domains, err := store.Domains()
-	if err != nil || len(domains) > 0 {
-		return err
+// DataFlag is the flag that a command needs for a data directory, with a space before it;
+// empty when the command would find it.
+func DataFlag(dir string) string {
+	if found, err := FindDir(); err == nil && found == dir {
+		return ""
 	}
-	flag := ""
-	if dir, err := FindDir(); err != nil || dir != store.Dir() {
-		flag = " --data " + shellQuote(store.Dir())
-	}
-	_, err = fmt.Fprintf(w, "Roost runs, but has no domain yet. In another terminal:\n\n"+
-		"  roost%[1]s domain add example.org\n"+
-		"  roost%[1]s account add you@example.org --admin\n"+
-		"  roost%[1]s dns example.org\n\n", flag)
-	return err
+	return " --data " + shellQuote(dir)
 }
 
 func purpose(listener string) string {
