@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"roost/admin/records"
 	"roost/mailbox"
 )
 
@@ -133,47 +132,4 @@ func hostSet(ctx context.Context, o *Office, a *hostArgs) (Host, error) {
 		return Host{}, err
 	}
 	return hostShow(ctx, o, nil)
-}
-
-type dnsArgs struct {
-	Domain string `json:"domain" arg:"" help:"One of the domains of this server."`
-	Zone   bool   `json:"-" help:"Print a zone file."`
-}
-
-// Records are the DNS records of a domain.
-type Records []records.Record
-
-// Text is a table for reading, or a zone file.
-func (r Records) Text(w io.Writer, args any) error {
-	if a, ok := args.(*dnsArgs); ok && a.Zone {
-		return records.WriteZone(w, r)
-	}
-	return records.WriteTable(w, r)
-}
-
-func dns(ctx context.Context, o *Office, a *dnsArgs) (Records, error) {
-	d, err := o.Store.Domain(a.Domain)
-	if err != nil {
-		return nil, err
-	}
-	host, err := hostShow(ctx, o, nil)
-	if err != nil {
-		return nil, err
-	}
-	setup := records.Setup{Domain: d.Name, Host: host.Name}
-	for _, text := range host.Addresses {
-		ip, err := netip.ParseAddr(text)
-		if err != nil {
-			return nil, fmt.Errorf("setting: %w", err)
-		}
-		setup.Addresses = append(setup.Addresses, ip)
-	}
-	for _, k := range d.Keys {
-		record, err := k.Record()
-		if err != nil {
-			return nil, err
-		}
-		setup.DKIM = append(setup.DKIM, records.DKIMKey{Selector: k.Selector, Record: record})
-	}
-	return records.Want(setup), nil
 }

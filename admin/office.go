@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/admin/machine"
+	"roost/admin/records"
 	"roost/mailbox"
 )
 
@@ -15,6 +16,9 @@ import (
 type Office struct {
 	Store *mailbox.Store // nil only for operations that need none
 	Log   *slog.Logger   // nil discards
+
+	// Checks say whom the checks of records and of the host ask; the zero value asks the world.
+	Checks records.Options
 
 	// What only a running server knows.
 	Running   bool

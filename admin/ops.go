@@ -34,7 +34,18 @@ func Ops() []Op {
 
 		op("setup", "Make the domain, the name of the server and the first administrator in one go.", Administrator, setup).founds(),
 
-		op("dns", "Show the DNS records that a domain needs, and why.", Administrator, dns),
+		op("host check", "Check the reverse names of this server, outbound port 25 and block lists.", Administrator, hostCheck),
+
+		op("relay show", "Show the smart host that mail to others goes through.", Administrator, relayShow),
+		op("relay set", "Send mail to others through a smart host. The DNS records that domains need follow.", Administrator, relaySet),
+		op("relay remove", "Send mail to others directly again.", Administrator, relayRemove),
+
+		op("queue list", "List the messages that wait to be sent.", Administrator, queueList),
+		op("queue show", "Show a waiting message: its recipients, the last replies, what happened so far.", Administrator, queueShow),
+		op("queue retry", "Try a waiting message again now.", Administrator, queueRetry),
+		op("queue drop", "Remove a waiting message; nobody is told.", Administrator, queueDrop),
+
+		op("dns", "Show the DNS records that a domain needs, and why; check them with --check.", Administrator, dns),
 		op("status", "Show accounts, what waits to be sent, and the open doors.", Administrator, status),
 		op("test", "Send a test message to an account, through this server's own SMTP port.", Self, test),
 		op("check", "Check the whole store for damage.", Administrator, check),
@@ -55,6 +66,10 @@ func About(noun string) string {
 		return "Addresses whose mail goes to accounts."
 	case "host":
 		return "The name and the addresses of this server."
+	case "relay":
+		return "The smart host that mail to others goes through."
+	case "queue":
+		return "Messages that wait to be sent."
 	}
 	return ""
 }

@@ -11,6 +11,12 @@ type Settings struct {
 	Hostname string   `json:"hostname,omitempty"` // our name in SMTP and in the MX records
 	IPv4     []string `json:"ipv4,omitempty"`     // our public addresses, where known
 	IPv6     []string `json:"ipv6,omitempty"`
+
+	// Relay is the smart host that mail to other domains goes through, as a URL that holds
+	// the password if there is one; empty: each domain's own exchangers.
+	Relay string `json:"relay,omitempty"`
+	// SPFInclude is the domain whose SPF record lists the relay's machines, where it is known.
+	SPFInclude string `json:"spf_include,omitempty"`
 }
 
 var kServer = []byte("server")

@@ -32,8 +32,8 @@ func (secretFlag) Decode(_ *kong.DecodeContext, target reflect.Value) error {
 }
 
 // readSecrets fills in the secrets of args: from standard input when asked to, else by
-// asking, twice, when there is a person at a terminal. A secret left empty is made up by
-// the operation.
+// asking, twice, when there is a person at a terminal; one with the tag ask:"no" only from
+// standard input. A secret left empty is made up by the operation, or there is none.
 func readSecrets(args any, stdin io.Reader, stderr io.Writer) error {
 	v := reflect.ValueOf(args).Elem()
 	for i := range v.NumField() {
@@ -45,7 +45,7 @@ func readSecrets(args any, stdin io.Reader, stderr io.Writer) error {
 		var err error
 		if secret.String() == string(fromStdin) {
 			word, err = firstLine(stdin)
-		} else if f, ok := stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		} else if f, ok := stdin.(*os.File); ok && v.Type().Field(i).Tag.Get("ask") != "no" && term.IsTerminal(int(f.Fd())) {
 			word, err = ask(f, stderr)
 		}
 		if err != nil {

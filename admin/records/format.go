@@ -78,3 +78,50 @@ func escape(text string) string {
 	}
 	return b.String()
 }
+
+// WriteFindings writes what a check found: one line for each, below it what to do where it is
+// not as it should be, and what it comes to at the end.
+func WriteFindings(w io.Writer, list []Finding) error {
+	state, typ := 0, 0
+	for _, f := range list {
+		state, typ = max(state, len(f.State)), max(typ, len(f.Type))
+	}
+	var b strings.Builder
+	indent := strings.Repeat(" ", state+2)
+	good := 0
+	for _, f := range list {
+		fmt.Fprintf(&b, "%-*s  ", state, f.State)
+		if typ > 0 {
+			fmt.Fprintf(&b, "%-*s  ", typ, f.Type)
+		}
+		fmt.Fprintf(&b, "%s\n", f.Name)
+		if f.State.Good() {
+			good++
+		} else {
+			fmt.Fprintf(&b, "%s%s\n", indent, f.Says)
+		}
+		if f.Advice != "" {
+			fmt.Fprintf(&b, "%s%s\n", indent, f.Advice)
+		}
+		if value := f.wanted(); value != "" {
+			fmt.Fprintf(&b, "%s%s\n", indent, value)
+		}
+		if f.Pending != "" {
+			fmt.Fprintf(&b, "%s%s\n", indent, f.Pending)
+		}
+	}
+	fmt.Fprintf(&b, "\n%d of %d as they should be.\n", good, len(list))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// wanted is the value to enter, where there is something to enter.
+func (f Finding) wanted() string {
+	switch {
+	case f.Change != "":
+		return f.Change
+	case f.State == Missing || f.State == Wrong || f.State == Conflicting:
+		return f.Value
+	}
+	return ""
+}

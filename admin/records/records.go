@@ -2,13 +2,17 @@
 // them, and one sentence on why. Every kind of record is one value in kinds; the
 // command line, the panel, the published zone and the watch follow from that list.
 //
+// It also looks at what is there (Check), and at what else the world must grant a mail
+// server (CheckHost): a name for its address, port 25, and a place on no block list.
+//
 // It refuses to read the store: what it needs to know arrives in a Setup, so that it
-// can be asked "what if".
+// can be asked "what if". It refuses to change anybody's DNS.
 package records
 
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +23,12 @@ type Setup struct {
 	Host      string       // the name that this server goes by
 	Addresses []netip.Addr // where Host is reached; empty when nobody has said
 	DKIM      []DKIMKey
+
+	// Relay is the smart host that all mail goes out through, as a name or an address; empty:
+	// this server sends itself. SPFInclude is the domain whose SPF record lists the machines
+	// of that relay; empty: that of a provider that is known, else the relay's own addresses.
+	Relay      string
+	SPFInclude string
 }
 
 // DKIMKey is a key that mail of the domain is signed with.
@@ -39,45 +49,65 @@ type Record struct {
 // A kind of record: what it is for, and what it wants of a domain. Value is in the
 // presentation format of RFC 1035, host names in it end in a dot; a TXT value is the
 // bare text, however long.
+//
+// Judge says whether what is published does what the record is for. Required records are
+// those without which mail is lost or refused. Stray, where there is one, lists what is looked
+// at beside those wanted, though nobody wants it: records without a value.
 type kind struct {
-	name string
-	why  string
-	want func(Setup) []Record
+	name     string
+	why      string
+	want     func(Setup) []Record
+	judge    judge
+	required bool
+	stray    func(s Setup, wanted []Record) []Record
 }
 
 func kinds() []kind {
 	return []kind{
-		{"address", "The address of this server; mail, clients and certificates all start from it.", address},
-		{"MX", "Mail for the domain is delivered to this server.", one("", "MX", func(s Setup) string {
-			return fmt.Sprintf("10 %s.", s.Host)
-		})},
+		{name: "address", required: true, judge: judgeAddress, want: address, stray: strayAddress,
+			why: "The address of this server; mail, clients and certificates all start from it."},
+		{name: "MX", required: true, judge: judgeMX,
+			why:  "Mail for the domain is delivered to this server.",
+			want: one("", "MX", func(s Setup) string { return fmt.Sprintf("10 %s.", s.Host) })},
 		// RFC 7208. The soft fail leaves the verdict on forwarded mail to DKIM and DMARC.
-		{"SPF", "Says which machines send mail for the domain: its MX, and nobody else.", one("", "TXT", func(Setup) string {
-			return "v=spf1 mx ~all"
-		})},
+		{name: "SPF", required: true, judge: judgeSPF,
+			why:  "Says which machines send mail for the domain, and that nobody else does.",
+			want: one("", "TXT", spfOfDomain)},
 		// RFC 7208 section 2.3: with an empty reverse-path the HELO name is what is checked.
-		{"SPF of the host", "Lets bounces pass SPF: they have no sender, so the name of the server is checked.", helo},
-		{"DKIM", "The key with which others check that mail of the domain comes from here unchanged.", dkim},
+		{name: "SPF of the host", judge: judgeSPF, want: helo,
+			why: "Lets bounces pass SPF: they have no sender, so the name of the server is checked."},
+		{name: "DKIM", required: true, judge: judgeDKIM, want: dkim,
+			why: "The key with which others check that mail of the domain comes from here unchanged."},
 		// RFC 9989.
-		{"DMARC", "Asks others to compare the visible sender with SPF and DKIM and to send reports; make it p=quarantine or p=reject once the reports are clean.",
-			one("_dmarc", "TXT", func(s Setup) string { return "v=DMARC1; p=none; rua=mailto:postmaster@" + s.Domain })},
+		{name: "DMARC", judge: judgeDMARC,
+			why:  "Asks others to compare the visible sender with SPF and DKIM and to send reports; make it p=quarantine or p=reject once the reports are clean.",
+			want: one("_dmarc", "TXT", func(s Setup) string { return "v=DMARC1; p=none; rua=mailto:postmaster@" + s.Domain })},
 		// RFC 8461.
-		{"MTA-STS", "Tells senders that a TLS policy can be fetched; the id changes when the policy does.", one("_mta-sts", "TXT", func(s Setup) string {
-			return "v=STSv1; id=" + NewPolicy(s.Host).ID()
-		})},
-		{"MTA-STS policy host", "The TLS policy is fetched from this name over https.", alias("mta-sts")},
+		{name: "MTA-STS", judge: judgeMTASTS,
+			why:  "Tells senders that a TLS policy can be fetched; the id changes when the policy does.",
+			want: one("_mta-sts", "TXT", func(s Setup) string { return "v=STSv1; id=" + NewPolicy(s.Host).ID() })},
+		{name: "MTA-STS policy host", judge: judgeAlias, want: alias("mta-sts"),
+			why: "The TLS policy is fetched from this name over https."},
 		// RFC 8460.
-		{"TLSRPT", "Asks senders to report when they could not deliver over TLS.", one("_smtp._tls", "TXT", func(s Setup) string {
-			return "v=TLSRPTv1; rua=mailto:postmaster@" + s.Domain
-		})},
+		{name: "TLSRPT", judge: judgeTLSRPT,
+			why:  "Asks senders to report when they could not deliver over TLS.",
+			want: one("_smtp._tls", "TXT", func(s Setup) string { return "v=TLSRPTv1; rua=mailto:postmaster@" + s.Domain })},
 		// RFC 6186 and RFC 8314 section 5.1: implicit TLS is preferred. Nothing is zero, for
 		// there are providers that drop a zero priority or weight.
-		{"SRV imaps", "Mail programs find where to read mail.", service("_imaps._tcp", 10, 993)},
-		{"SRV imap", "Mail programs that only know STARTTLS find where to read mail.", service("_imap._tcp", 20, 143)},
-		{"SRV submissions", "Mail programs find where to send mail.", service("_submissions._tcp", 10, 465)},
-		{"SRV submission", "Mail programs that only know STARTTLS find where to send mail.", service("_submission._tcp", 20, 587)},
-		{"autoconfig", "Thunderbird and others fetch their settings from this name.", alias("autoconfig")},
-		{"autodiscover", "Outlook fetches its settings from this name.", alias("autodiscover")},
+		{name: "SRV imaps", judge: judgeService, want: service("_imaps._tcp", 10, 993),
+			why: "Mail programs find where to read mail."},
+		{name: "SRV imap", judge: judgeService, want: service("_imap._tcp", 20, 143),
+			why: "Mail programs that only know STARTTLS find where to read mail."},
+		{name: "SRV submissions", judge: judgeService, want: service("_submissions._tcp", 10, 465),
+			why: "Mail programs find where to send mail."},
+		{name: "SRV submission", judge: judgeService, want: service("_submission._tcp", 20, 587),
+			why: "Mail programs that only know STARTTLS find where to send mail."},
+		{name: "autoconfig", judge: judgeAlias, want: alias("autoconfig"),
+			why: "Thunderbird and others fetch their settings from this name."},
+		{name: "autodiscover", judge: judgeAlias, want: alias("autodiscover"),
+			why: "Outlook fetches its settings from this name."},
+		{name: "SRV autodiscover", judge: judgeService, want: service("_autodiscover._tcp", 10, 443),
+			why: "Outlook finds its settings where the name above does not help."},
 	}
 }
 
@@ -138,6 +168,21 @@ func address(s Setup) []Record {
 		list = append(list, Record{Name: s.Host, Type: typ, Value: a.WithZone("").String()})
 	}
 	return list
+}
+
+// strayAddress asks for records of the families in which no address is wanted; for any, when
+// Roost knows none of its own.
+func strayAddress(s Setup, wanted []Record) []Record {
+	if !s.own() {
+		return nil
+	}
+	if len(wanted) == 0 {
+		return []Record{{Name: s.Host, Type: "A"}}
+	}
+	list := []Record{{Name: s.Host, Type: "A"}, {Name: s.Host, Type: "AAAA"}}
+	return slices.DeleteFunc(list, func(r Record) bool {
+		return slices.ContainsFunc(wanted, func(w Record) bool { return w.Type == r.Type })
+	})
 }
 
 func helo(s Setup) []Record {
