@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	mdns "github.com/miekg/dns"
 )
@@ -24,8 +25,8 @@ func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) (answer, 
 			if err == nil {
 				return a, nil
 			}
-			if ctx.Err() != nil {
-				return answer{}, ctx.Err()
+			if err := expired(ctx); err != nil {
+				return answer{}, err
 			}
 			// That one server proved the data false outweighs another that
 			// only failed.
@@ -38,6 +39,15 @@ func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) (answer, 
 		}
 	}
 	return answer{}, last
+}
+
+// expired is ctx.Err, and knows of a deadline that has come before the context
+// itself does: the connection, which has the same one, may be first to act on it.
+func expired(ctx context.Context) error {
+	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 // askOne puts the question to one server.
