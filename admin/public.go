@@ -58,6 +58,10 @@ func (o *Office) Public() http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
+		if strings.EqualFold(r.URL.Path, autodiscoverPath) {
+			o.autodiscover(w, r)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
 }
