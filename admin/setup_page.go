@@ -126,9 +126,6 @@ func (p *setupPage) setUp(r *http.Request, v setupView) (SetUp, error) {
 func (p *setupPage) render(w http.ResponseWriter, status int, v setupView) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	if v.Error != "" {
-		v.Error = strings.ToUpper(v.Error[:1]) + v.Error[1:]
-	}
 	if err := p.page.Execute(w, v); err != nil {
 		log := p.office.Log
 		if log == nil {
