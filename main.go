@@ -52,9 +52,17 @@ type localFlags struct {
 }
 
 type serveFlags struct {
-	Doors      doorFlags `embed:""`
-	ProbeMail  string    `default:"gmail-smtp-in.l.google.com:25" placeholder:"HOST:PORT|off" help:"The mail server that the first start greets, to see whether port 25 is open outwards (default ${default})."`
-	ProbeClock string    `default:"time.cloudflare.com:123" placeholder:"HOST:PORT|off" help:"The NTP server that the first start compares the clock with (default ${default})."`
+	Doors doorFlags `embed:""`
+
+	ACMEDirectory string `name:"acme-directory" env:"ROOST_ACME_DIRECTORY" placeholder:"URL" help:"The ACME server that certificates come from (default Let's Encrypt)."`
+	ACMERoot      string `name:"acme-root" env:"ROOST_ACME_ROOT" placeholder:"FILE" help:"The root certificate that the ACME server is known by, as PEM (default those of the system)."`
+	ACMEEmail     string `name:"acme-email" env:"ROOST_ACME_EMAIL" placeholder:"ADDRESS" help:"Where the ACME server may write to."`
+	Cert          string `name:"cert" env:"ROOST_CERT" placeholder:"FILE" help:"A certificate that somebody else renews, as PEM, instead of ACME. It is read again when it changes."`
+	Key           string `name:"key" env:"ROOST_KEY" placeholder:"FILE" help:"The key of that certificate."`
+
+	Resolver   string `env:"ROOST_RESOLVER" placeholder:"IP:PORT" help:"The DNS resolver to ask (default those of this machine)."`
+	ProbeMail  string `default:"gmail-smtp-in.l.google.com:25" placeholder:"HOST:PORT|off" help:"The mail server that the first start greets, to see whether port 25 is open outwards (default ${default})."`
+	ProbeClock string `default:"time.cloudflare.com:123" placeholder:"HOST:PORT|off" help:"The NTP server that the first start compares the clock with (default ${default})."`
 }
 
 // doorFlags says where to listen: HOST:PORT or off.
@@ -128,7 +136,7 @@ func local(ctx context.Context, f flags) error {
 			return fmt.Errorf("--relay: %w", err)
 		}
 	}
-	h, err := open(dir, f.Local.Doors)
+	h, err := open(dir, f.Local.Doors, "")
 	if err != nil {
 		return err
 	}
@@ -139,7 +147,7 @@ func local(ctx context.Context, f flags) error {
 	if err := h.office.Furnish(ctx); err != nil {
 		return err
 	}
-	keys, err := acme.NewLocal(dir, admin.LocalDomain, "localhost", "127.0.0.1", "::1")
+	local, err := acme.NewLocal(dir, admin.LocalDomain, "localhost", "127.0.0.1", "::1")
 	if err != nil {
 		return cli.CannotUse(dir, err)
 	}
@@ -148,7 +156,8 @@ func local(ctx context.Context, f flags) error {
 	if relay != nil {
 		h.remote, fate = submit.Queue, "their mail goes to "+relay.String()
 	}
-	return h.live(ctx, keys.TLSConfig(), func() error { return cli.Welcome(ctx, os.Stdout, h.office, fate) })
+	h.keys = keys{mail: local.TLSConfig(), web: local.TLSConfig()}
+	return h.live(ctx, func() error { return cli.Welcome(ctx, os.Stdout, h.office, fate) })
 }
 
 // serve is the appliance.
@@ -160,7 +169,7 @@ func serve(ctx context.Context, f flags) error {
 	if err := cli.NotAsRoot(dir); err != nil {
 		return err
 	}
-	h, err := open(dir, f.Serve.Doors)
+	h, err := open(dir, f.Serve.Doors, f.Serve.Resolver)
 	if err != nil {
 		return err
 	}
@@ -175,15 +184,51 @@ func serve(ctx context.Context, f flags) error {
 	if err != nil {
 		return err
 	}
-	keys, err := acme.NewSelfSigned(dir, func() []string { return []string{h.office.Hostname()} })
-	if err != nil {
+	if err := h.hire(ctx, f.Serve); err != nil {
 		return cli.CannotUse(dir, err)
 	}
 	h.remote = submit.Queue
 	if unset {
 		h.questions = questions(f.Serve)
 	}
-	return h.live(ctx, keys.TLSConfig(), func() error { return nil })
+	return h.live(ctx, func() error { return nil })
+}
+
+// hire gives the house a locksmith, who has the certificates from an ACME server, or from
+// files. Until there is one, a self-signed certificate serves.
+func (h *house) hire(ctx context.Context, f serveFlags) error {
+	self, err := acme.NewSelfSigned(h.store.Dir(), func() []string { return []string{h.office.Hostname()} })
+	if err != nil {
+		return err
+	}
+	o := acme.Options{
+		Store: h.store.Corner("acme"), Directory: f.ACMEDirectory, Email: f.ACMEEmail, CertFile: f.Cert, KeyFile: f.Key,
+		NoHTTP: f.Doors.HTTP == "off", NoTLSALPN: f.Doors.HTTPS == "off", Fallback: self.GetCertificate, Log: h.log,
+	}
+	if f.ACMERoot != "" {
+		if o.Roots, err = acme.ReadRoots(f.ACMERoot); err != nil {
+			return fmt.Errorf("--acme-root: %w", err)
+		}
+	}
+	o.Names = func(ctx context.Context) ([]string, error) {
+		return h.office.CertificateNames(ctx, func(ctx context.Context, name string) bool {
+			found, err := h.resolver.Addrs(ctx, name)
+			return err == nil && len(found.Records) > 0
+		})
+	}
+	smith, err := acme.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	h.keys = keys{mail: smith.TLSConfig(), web: smith.HTTPSConfig(), challenges: smith.HTTPHandler, run: smith.Run}
+	h.office.Certificates = func() []admin.Certificate {
+		var all []admin.Certificate
+		for _, c := range smith.Status() {
+			all = append(all, admin.Certificate(c))
+		}
+		return all
+	}
+	return nil
 }
 
 // questions are what a server that is not set up asks about its machine, and whom.
@@ -205,21 +250,31 @@ type door struct {
 	net.Listener
 }
 
+// keys are what the doors are locked with.
+type keys struct {
+	mail, web  *tls.Config
+	challenges func(http.Handler) http.Handler // answers an ACME server; nil: there is none
+	run        func(context.Context) error     // keeps the certificates good; nil: they need no care
+}
+
 // house is Roost with its doors and its store open.
 type house struct {
 	store  *mailbox.Store
 	office *admin.Office
 	doors  []door
 	log    *slog.Logger
-	remote submit.Remote   // what becomes of mail to other domains
-	relay  *outbound.Relay // nil: each domain's own exchangers
+	keys   keys
+
+	resolver *dns.Resolver
+	remote   submit.Remote   // what becomes of mail to other domains
+	relay    *outbound.Relay // from a flag; nil: what the settings say
 
 	questions *machine.Questions // nil when the server is set up
 }
 
 // open binds the ports, becomes the owner of the data directory when root runs it, and
 // only then touches the data.
-func open(dir string, f doorFlags) (h *house, err error) {
+func open(dir string, f doorFlags, resolver string) (h *house, err error) {
 	if limit := machine.MemoryLimit(os.DirFS("/")); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit - limit/10) // the kernel counts more than Go's heap
 	}
@@ -232,6 +287,13 @@ func open(dir string, f doorFlags) (h *house, err error) {
 	owner, err := cli.OwnerOf(dir)
 	if err != nil {
 		return h, cli.CannotUse(dir, err)
+	}
+	var ask dns.Options
+	if resolver != "" {
+		ask.Servers = []string{resolver}
+	}
+	if h.resolver, err = dns.New(ask); err != nil {
+		return h, fmt.Errorf("--resolver: %w", err)
 	}
 	var taken []machine.Taken
 	for _, d := range []struct {
@@ -279,21 +341,33 @@ func (h *house) close() {
 	}
 }
 
+// smartHost is what mail to others goes through now; nil: their own exchangers.
+func (h *house) smartHost() *outbound.Relay {
+	if h.relay != nil {
+		return h.relay
+	}
+	s, err := h.store.Settings()
+	if err != nil || s.Relay == "" {
+		return nil
+	}
+	relay, err := outbound.ParseRelay(s.Relay)
+	if err != nil {
+		h.log.Error("the setting of the smart host", "err", err)
+	}
+	return relay
+}
+
 // live runs every room until ctx is done, or until one fails. It calls greet when all
 // doors are open, and prints the word ready after it.
-func (h *house) live(ctx context.Context, keys *tls.Config, greet func() error) error {
+func (h *house) live(ctx context.Context, greet func() error) error {
 	hostname := h.office.Hostname
-	resolver, err := dns.New(dns.Options{})
-	if err != nil {
-		return fmt.Errorf("resolver: %w", err)
-	}
-	post := inbound.New(inbound.Options{Store: h.store, Log: h.log, TLS: keys, Hostname: hostname})
-	desk := submit.New(submit.Options{Store: h.store, Log: h.log, TLS: keys, Hostname: hostname, Remote: h.remote})
-	reading := imapd.New(imapd.Options{Store: h.store, Log: h.log, TLS: keys, Hostname: hostname})
+	post := inbound.New(inbound.Options{Store: h.store, Log: h.log, TLS: h.keys.mail, Hostname: hostname})
+	desk := submit.New(submit.Options{Store: h.store, Log: h.log, TLS: h.keys.mail, Hostname: hostname, Remote: h.remote})
+	reading := imapd.New(imapd.Options{Store: h.store, Log: h.log, TLS: h.keys.mail, Hostname: hostname})
 	outbox := queue.New(queue.Options{
 		Store:    h.store,
-		Sender:   outbound.New(outbound.Options{Hostname: hostname, Resolver: resolver}),
-		Relay:    func() *outbound.Relay { return h.relay },
+		Sender:   outbound.New(outbound.Options{Hostname: hostname, Resolver: h.resolver}),
+		Relay:    h.smartHost,
 		Hostname: hostname,
 		Log:      h.log,
 	})
@@ -303,12 +377,15 @@ func (h *house) live(ctx context.Context, keys *tls.Config, greet func() error) 
 	site := http.NewServeMux()
 	site.Handle("/", h.office.Public())
 	site.Handle("/setup", h.office.SetupPage())
-	public := web(site)
+	public, plain := web(site), web(site)
+	if h.keys.challenges != nil {
+		plain = web(h.keys.challenges(site))
+	}
 	rooms := map[string]func(context.Context, net.Listener) error{
 		"smtp":       post.Serve,
 		"submission": desk.Serve, "submissions": desk.Serve,
 		"imap": reading.Serve, "imaps": reading.Serve,
-		"http": public, "https": public,
+		"http": plain, "https": public,
 		"admin": web(h.office.API()),
 	}
 	socket, err := admin.Listen(h.store.Dir())
@@ -321,8 +398,10 @@ func (h *house) live(ctx context.Context, keys *tls.Config, greet func() error) 
 	defer fail(nil)
 	var running sync.WaitGroup
 	for _, d := range append(h.doors, door{name: "admin", Listener: socket}) {
-		if d.tls {
-			d.Listener = tls.NewListener(d.Listener, keys)
+		if d.name == "https" {
+			d.Listener = tls.NewListener(d.Listener, h.keys.web)
+		} else if d.tls {
+			d.Listener = tls.NewListener(d.Listener, h.keys.mail)
 		}
 		running.Go(func() {
 			if err := rooms[d.name](ctx, d.Listener); err != nil {
@@ -334,6 +413,9 @@ func (h *house) live(ctx context.Context, keys *tls.Config, greet func() error) 
 	if h.remote == submit.Queue {
 		running.Go(func() { fail(outbox.Run(ctx)) })
 	}
+	if h.keys.run != nil {
+		running.Go(func() { fail(h.keys.run(ctx)) })
+	}
 	if err := greet(); err != nil {
 		fail(err)
 	}
@@ -343,14 +425,14 @@ func (h *house) live(ctx context.Context, keys *tls.Config, greet func() error) 
 	}
 	if h.questions != nil {
 		h.questions.Names = func(ctx context.Context, a netip.Addr) ([]string, error) {
-			found, err := resolver.PTR(ctx, a)
+			found, err := h.resolver.PTR(ctx, a)
 			if errors.Is(err, dns.ErrNotFound) {
 				return nil, nil
 			}
 			return found.Records, err
 		}
 		running.Go(func() {
-			if err := cli.Introduce(ctx, os.Stdout, h.office, *h.questions, keys); err != nil && ctx.Err() == nil {
+			if err := cli.Introduce(ctx, os.Stdout, h.office, *h.questions, h.keys.mail); err != nil && ctx.Err() == nil {
 				h.log.Error("first screen", "err", err)
 			}
 		})

@@ -1,6 +1,9 @@
 package admin
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Certificate is what the locksmith says of one certificate. A server whose certificates
 // need no care (its own authority, self-signed) has none to tell of.
@@ -13,4 +16,27 @@ type Certificate struct {
 	Problem string    // why the last attempt at a newer one failed; empty: it did not
 	Failed  time.Time // when that was
 	NextTry time.Time // zero: not before something changes
+}
+
+// CertificateNames are the host names that the server needs certificates for, its own
+// first; none before it has one. Of the names below the domains, those are left out that
+// do not exist yet: an authority could not reach them.
+func (o *Office) CertificateNames(ctx context.Context, exists func(ctx context.Context, name string) bool) ([]string, error) {
+	s, err := o.Store.Settings()
+	if err != nil || s.Hostname == "" {
+		return nil, err
+	}
+	domains, err := o.Store.Domains()
+	if err != nil {
+		return nil, err
+	}
+	names := []string{s.Hostname}
+	for _, d := range domains {
+		for _, label := range []string{"mta-sts", "autoconfig", "autodiscover"} {
+			if name := label + "." + d.Name; exists(ctx, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names, nil
 }
