@@ -26,6 +26,7 @@ import (
 	"roost/admin"
 	"roost/admin/cli"
 	"roost/admin/machine"
+	"roost/admin/panel"
 	"roost/imapd"
 	"roost/mailbox"
 	"roost/mta/dns"
@@ -44,6 +45,9 @@ type flags struct {
 	Local localFlags `cmd:"" set:"smtp=127.0.0.1:1025" set:"submission=127.0.0.1:1587" set:"submissions=127.0.0.1:1465" set:"imap=127.0.0.1:1143" set:"imaps=127.0.0.1:1993" set:"http=127.0.0.1:1080" set:"https=127.0.0.1:1443" help:"Try Roost on this machine: two accounts, everything on loopback, nothing to configure."`
 	//lint:ignore SA5008 as above
 	Serve serveFlags `cmd:"" set:"smtp=:25" set:"submission=:587" set:"submissions=:465" set:"imap=:143" set:"imaps=:993" set:"http=:80" set:"https=:443" help:"Run the mail server. Started by root, it binds its ports and goes on as the owner of the data directory."`
+
+	Install   cli.InstallFlags   `cmd:"" help:"Make Roost a service of this machine."`
+	Uninstall cli.UninstallFlags `cmd:"" help:"Take the service away again; the mail stays."`
 }
 
 type localFlags struct {
@@ -106,6 +110,10 @@ func execute(ctx context.Context, args []string) int {
 		err = local(ctx, f)
 	case "serve":
 		err = serve(ctx, f)
+	case "install":
+		err = cli.Install(ctx, f.Data, f.Install, os.Stdout)
+	case "uninstall":
+		err = cli.Uninstall(ctx, f.Data, f.Uninstall, os.Stdin, os.Stdout, os.Stderr)
 	default:
 		op, opArgs, err := cli.Selected(parsed)
 		if err == nil {
@@ -377,6 +385,7 @@ func (h *house) live(ctx context.Context, greet func() error) error {
 	site := http.NewServeMux()
 	site.Handle("/", h.office.Public())
 	site.Handle("/setup", h.office.SetupPage())
+	site.Handle(admin.PanelPath, panel.New(h.office))
 	public, plain := web(site), web(site)
 	if h.keys.challenges != nil {
 		plain = web(h.keys.challenges(site))

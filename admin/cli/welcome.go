@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"roost/admin"
+	"roost/mailbox"
 )
 
 // Welcome prints what a person who has just started `roost local` needs to try it: where
@@ -48,6 +49,9 @@ func Welcome(ctx context.Context, w io.Writer, o *admin.Office, remote string) e
 	for line := range strings.Lines(table.String()) {
 		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
 	}
+	if err := invite(ctx, w, o, s); err != nil {
+		return err
+	}
 	if len(s.Accounts) > 0 {
 		me := s.Accounts[0].Address
 		if addr, ok := at["smtp"]; ok {
@@ -68,6 +72,30 @@ func DataFlag(dir string) string {
 		return ""
 	}
 	return " --data " + shellQuote(dir)
+}
+
+// invite prints a link that opens the panel for an administrator, once. Over http a
+// browser has nothing to complain of, and nothing leaves this machine.
+func invite(ctx context.Context, w io.Writer, o *admin.Office, s admin.Status) error {
+	for _, scheme := range []string{"http", "https"} {
+		for _, l := range s.Listeners {
+			if l.Name != scheme {
+				continue
+			}
+			for _, a := range s.Accounts {
+				if !a.Admin {
+					continue
+				}
+				link, err := o.SignInLink(ctx, mailbox.Address(a.Address))
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(w, "\nOpen the panel as %s. This link works once:\n  %s://%s%s\n", a.Address, scheme, reach(l.Address), link)
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func purpose(listener string) string {

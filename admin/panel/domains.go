@@ -1,0 +1,90 @@
+package panel
+
+import (
+	"bytes"
+	"net/url"
+
+	"roost/admin"
+	"roost/admin/records"
+)
+
+// domains lists the domains and takes new ones.
+func domains(v *visit) error {
+	answered, err := v.act(acts{
+		"domain add": func(_ *visit, _ url.Values, result any) string {
+			if d, ok := result.(admin.DomainAdded); ok {
+				return domainPath(d.Name)
+			}
+			return ""
+		},
+	})
+	if answered || err != nil {
+		return err
+	}
+	var page struct {
+		Domains []admin.Domain
+		Add     form
+	}
+	if page.Domains, err = ask[[]admin.Domain](v, "domain list"); err != nil {
+		return err
+	}
+	if page.Add, err = v.form("domain add", "Add"); err != nil {
+		return err
+	}
+	return v.show("domains", "domains", "Domains", page)
+}
+
+func domainPath(name string) string { return "/panel/domains/" + url.PathEscape(name) }
+
+// domain is one domain with the records that it needs.
+func domain(v *visit) error {
+	answered, err := v.act(acts{"domain remove": func(*visit, url.Values, any) string { return "/panel/domains" }})
+	if answered || err != nil {
+		return err
+	}
+	page := domainPage{Name: v.r.PathValue("domain")}
+	query := []string{"domain", page.Name}
+	// Looking takes seconds, so it is asked for.
+	if page.Checked = v.r.URL.Query().Get("check") != ""; page.Checked {
+		query = append(query, "check", "yes")
+	}
+	if page.Records, err = ask[admin.Records](v, "dns", query...); err != nil {
+		return err
+	}
+	for _, f := range page.Records {
+		switch {
+		case f.State.Good():
+			page.Good++
+		case f.Bad():
+			page.Bad++
+		}
+	}
+	return v.show("domain", "domains", page.Name, page)
+}
+
+type domainPage struct {
+	Name      string
+	Records   admin.Records
+	Checked   bool
+	Good, Bad int
+}
+
+// zone is the records as a zone file to download.
+func zone(v *visit) error {
+	name := v.r.PathValue("domain")
+	findings, err := ask[admin.Records](v, "dns", "domain", name)
+	if err != nil {
+		return err
+	}
+	var list []records.Record
+	for _, f := range findings {
+		list = append(list, f.Record)
+	}
+	var b bytes.Buffer
+	if err := records.WriteZone(&b, list); err != nil {
+		return err
+	}
+	download(v.w, name+".zone", int64(b.Len()))
+	_, _ = b.WriteTo(v.w)
+	return nil
+}

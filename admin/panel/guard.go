@@ -1,0 +1,180 @@
+package panel
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"roost/mailbox"
+)
+
+var errTooMany = fmt.Errorf("too many wrong passwords from your address: %w", mailbox.ErrLimit)
+
+const (
+	// maxTries is how many wrong passwords an address has in tryWindow.
+	maxTries  = 10
+	tryWindow = 10 * time.Minute
+	// maxGuarded bounds the memory of the guard.
+	maxGuarded = 10_000
+)
+
+// guard counts wrong passwords by address.
+type guard struct {
+	mu    sync.Mutex
+	tries map[netip.Addr]tries
+}
+
+type tries struct {
+	n     int
+	since time.Time
+}
+
+// wait is how long an address has to wait before its next try; 0 is not at all.
+func (g *guard) wait(from netip.Addr) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.tries[network(from)]
+	if t.n < maxTries {
+		return 0
+	}
+	return max(0, time.Until(t.since.Add(tryWindow)))
+}
+
+// note counts a wrong password.
+func (g *guard) note(from netip.Addr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.tries) >= maxGuarded {
+		for a, t := range g.tries {
+			if time.Since(t.since) > tryWindow {
+				delete(g.tries, a)
+			}
+		}
+		// So many at once are no people: they share what room there is.
+		if len(g.tries) >= maxGuarded {
+			clear(g.tries)
+		}
+	}
+	if g.tries == nil {
+		g.tries = make(map[netip.Addr]tries)
+	}
+	key := network(from)
+	t := g.tries[key]
+	if time.Since(t.since) > tryWindow {
+		t = tries{since: time.Now()}
+	}
+	t.n++
+	g.tries[key] = t
+}
+
+// network is what counts as one address: itself, or its /64 in IPv6, as one host has a
+// whole one.
+func network(a netip.Addr) netip.Addr {
+	if !a.Is6() {
+		return a
+	}
+	p, err := a.WithZone("").Prefix(64)
+	if err != nil {
+		return a
+	}
+	return p.Addr()
+}
+
+func minutes(d time.Duration) string {
+	n := int((d + time.Minute - 1) / time.Minute)
+	if n == 1 {
+		return "a minute"
+	}
+	return fmt.Sprintf("%d minutes", n)
+}
+
+// peer is the other end of the connection.
+func peer(r *http.Request) netip.Addr {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Addr().Unmap()
+}
+
+// proxied tells that a web server on this machine passes the request on. Nobody else is
+// believed to.
+func proxied(r *http.Request) bool {
+	return peer(r).IsLoopback() && (r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("X-Forwarded-Proto") != "")
+}
+
+// client is who asks: the other end, or whom the web server on this machine names last.
+func client(r *http.Request) netip.Addr {
+	if proxied(r) {
+		list := r.Header.Values("X-Forwarded-For")
+		if len(list) > 0 {
+			names := strings.Split(list[len(list)-1], ",")
+			if a, err := netip.ParseAddr(strings.TrimSpace(names[len(names)-1])); err == nil {
+				return a.Unmap()
+			}
+		}
+	}
+	return peer(r)
+}
+
+// overTLS tells that the browser's connection is encrypted.
+func overTLS(r *http.Request) bool {
+	return r.TLS != nil || proxied(r) && r.Header.Get("X-Forwarded-Proto") == "https"
+}
+
+// encrypted lets requests in that came over TLS, or that never left this machine.
+// Others are sent to https.
+func (p *panel) encrypted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		switch {
+		case overTLS(r):
+		case peer(r).IsLoopback() && !proxied(r) && here(host):
+		default:
+			to, err := p.httpsHost(host)
+			if err != nil || r.Method != http.MethodGet {
+				http.Error(w, "The panel is served over https only.", http.StatusForbidden)
+				return
+			}
+			http.Redirect(w, r, "https://"+to+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// here tells that a host name means this machine. A page of somebody else's whose name
+// leads here is not among them.
+func here(host string) bool {
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+func (p *panel) httpsHost(host string) (string, error) {
+	if host == "" {
+		return "", errors.New("no host name")
+	}
+	for _, l := range p.office.Listeners {
+		if l.Name != "https" {
+			continue
+		}
+		_, port, err := net.SplitHostPort(l.Address)
+		if err != nil || port == "443" {
+			return host, err
+		}
+		return net.JoinHostPort(strings.Trim(host, "[]"), port), nil
+	}
+	return "", errors.New("https is off")
+}

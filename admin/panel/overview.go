@@ -1,0 +1,194 @@
+package panel
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"roost/admin"
+	"roost/mailbox"
+)
+
+// finding is something that needs a hand.
+type finding struct {
+	Text     string
+	Link, To string // what to do about it, and where
+}
+
+// day counts what happened in the last 24 hours.
+type day struct {
+	Received, Refused, Submitted, Delivered, Deferred, Failed int
+}
+
+// disk is the file system of the data directory.
+type disk struct {
+	Free, Total int64
+	Percent     int // in use
+}
+
+type overviewPage struct {
+	Findings []finding
+	Test     *journey
+	Folders  []mailbox.Folder
+	Usage    mailbox.Usage
+
+	// For administrators alone:
+	Status       admin.Status
+	Day          day
+	Disk         disk
+	Certificates []admin.Certificate
+	Queue        []mailbox.Outgoing
+}
+
+// overview is the first page: what is well, and what needs a hand.
+func overview(v *visit) error {
+	answered, err := v.act(acts{"test": v.noteTest, "queue retry": stay, "queue drop": stay})
+	if answered || err != nil {
+		return err
+	}
+	var page overviewPage
+	if page.Test, err = v.lastTest(); err != nil {
+		return err
+	}
+	if page.Folders, err = v.store.Folders(v.account.ID); err != nil {
+		return err
+	}
+	page.Folders = slices.DeleteFunc(page.Folders, func(f mailbox.Folder) bool { return f.Messages == 0 && f.ID != mailbox.InboxID })
+	if page.Usage, err = v.store.AccountUsage(v.account.ID); err != nil {
+		return err
+	}
+	if v.account.Admin {
+		if err := v.lookAround(&page); err != nil {
+			return err
+		}
+	}
+	v.showLive("overview", "overview", "Overview", page.Test != nil && page.Test.Live, page)
+	return nil
+}
+
+// noteTest keeps the number of a test, for its journey.
+func (v *visit) noteTest(_ *visit, _ url.Values, result any) string {
+	if r, ok := result.(admin.Tested); ok {
+		if err := v.cards.Put(v.r.Context(), testKey(v.account.ID), []byte(r.ID)); err != nil {
+			v.log.Error("note a test", "err", err)
+		}
+	}
+	return admin.PanelPath
+}
+
+// lookAround fills in what an administrator looks after.
+func (v *visit) lookAround(page *overviewPage) (err error) {
+	if page.Status, err = ask[admin.Status](v, "status"); err != nil {
+		return err
+	}
+	if page.Queue, err = v.store.Outbox(); err != nil {
+		return err
+	}
+	if page.Day, err = v.lastDay(); err != nil {
+		return err
+	}
+	if page.Disk, err = diskOf(v.store.Dir()); err != nil {
+		return err
+	}
+	if v.office.Certificates != nil {
+		page.Certificates = v.office.Certificates()
+	}
+	settings, err := v.store.Settings()
+	if err != nil {
+		return err
+	}
+	page.Findings = findings(page, settings, time.Now())
+	return nil
+}
+
+// findings decides what needs a hand.
+func findings(page *overviewPage, s mailbox.Settings, now time.Time) []finding {
+	var list []finding
+	need := func(link, to, format string, args ...any) {
+		list = append(list, finding{fmt.Sprintf(format, args...), link, to})
+	}
+	open := map[string]bool{}
+	for _, l := range page.Status.Listeners {
+		open[l.Name] = true
+	}
+	if len(page.Status.Domains) == 0 {
+		need("Add a domain", "/panel/domains", "There is no domain to receive mail for yet.")
+	}
+	if !open["smtp"] {
+		need("Settings", "/panel/settings", "No mail comes in: the door for other servers (port 25) is closed.")
+	}
+	if !open["imaps"] && !open["imap"] {
+		need("Settings", "/panel/settings", "Mail programs cannot read mail: both IMAP doors are closed.")
+	}
+	if !open["submissions"] && !open["submission"] {
+		need("Settings", "/panel/settings", "Mail programs cannot send mail: both submission doors are closed.")
+	}
+	if len(s.IPv4)+len(s.IPv6) == 0 && !strings.HasSuffix(page.Status.Host, "localhost") {
+		need("Set them", "/panel/settings", "The public addresses of this server are not known, so the DNS advice has none.")
+	}
+	if d := page.Disk; d.Total > 0 && (d.Percent >= 90 || d.Free < 512<<20) {
+		need("", "", "The disk is almost full: %s are free.", size(d.Free))
+	}
+	for _, c := range page.Certificates {
+		name := strings.Join(c.Names, ", ")
+		switch {
+		case c.NotAfter.IsZero() && c.Problem != "":
+			need("Settings", "/panel/settings", "There is no certificate for %s: %s.", name, c.Problem)
+		case !c.NotAfter.IsZero() && c.NotAfter.Sub(now) < 10*24*time.Hour:
+			need("Settings", "/panel/settings", "The certificate for %s ends on %s.", name, c.NotAfter.Local().Format("2 January"))
+		}
+	}
+	stuck := 0
+	for _, o := range page.Queue {
+		if o.Attempts > 0 || o.Held {
+			stuck++
+		}
+	}
+	if stuck > 0 {
+		need("Look at them", "#queue", "%s could not be delivered at once and %s.", count(stuck, "message"), map[bool]string{true: "waits", false: "wait"}[stuck == 1])
+	}
+	if n := page.Day.Failed; n > 0 {
+		need("Look at them", "/panel/trace?event=failed", "%s given up in the last 24 hours.", map[bool]string{true: "A message was", false: fmt.Sprintf("%d messages were", n)}[n == 1])
+	}
+	return list
+}
+
+func (v *visit) lastDay() (day, error) {
+	var d day
+	since := time.Now().Add(-24 * time.Hour)
+	scanned := 0
+	err := v.store.Journal(func(l mailbox.Line) bool {
+		switch l.Event {
+		case mailbox.Received:
+			d.Received++
+		case mailbox.Refused:
+			d.Refused++
+		case mailbox.Submitted:
+			d.Submitted++
+		case mailbox.Delivered:
+			d.Delivered++
+		case mailbox.Deferred:
+			d.Deferred++
+		case mailbox.Failed:
+			d.Failed++
+		}
+		scanned++
+		return l.Time.After(since) && scanned < maxScan
+	})
+	return d, err
+}
+
+func diskOf(dir string) (disk, error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return disk{}, fmt.Errorf("look at the disk of %s: %w", dir, err)
+	}
+	d := disk{Free: int64(s.Bavail) * int64(s.Bsize), Total: int64(s.Blocks) * int64(s.Bsize)}
+	if d.Total > 0 {
+		d.Percent = int(100 - d.Free*100/d.Total)
+	}
+	return d, nil
+}

@@ -1,0 +1,143 @@
+package panel
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"roost/admin"
+	"roost/mailbox"
+)
+
+// people lists the accounts and aliases, and makes new ones. A person who is no
+// administrator has a page of their own instead.
+func people(v *visit) error {
+	if !v.account.Admin && v.r.Method == http.MethodGet {
+		http.Redirect(v.w, v.r, personPath(string(v.account.Address)), http.StatusSeeOther)
+		return nil
+	}
+	answered, err := v.act(acts{
+		"account add": func(_ *visit, _ url.Values, result any) string {
+			if r, ok := result.(admin.AccountAdded); ok {
+				return personPath(r.Address)
+			}
+			return ""
+		},
+		"alias add":    stay,
+		"alias remove": stay,
+	})
+	if answered || err != nil {
+		return err
+	}
+	var page struct {
+		Accounts  []admin.Account
+		Aliases   []admin.Alias
+		Domains   []admin.Domain
+		Add, Also form
+	}
+	if page.Accounts, err = ask[[]admin.Account](v, "account list"); err != nil {
+		return err
+	}
+	if page.Aliases, err = ask[[]admin.Alias](v, "alias list"); err != nil {
+		return err
+	}
+	if page.Domains, err = ask[[]admin.Domain](v, "domain list"); err != nil {
+		return err
+	}
+	if page.Add, err = v.form("account add", "Add"); err != nil {
+		return err
+	}
+	if page.Also, err = v.form("alias add", "Add the alias"); err != nil {
+		return err
+	}
+	return v.show("people", "people", "People", page)
+}
+
+func personPath(address string) string { return "/panel/people/" + url.PathEscape(address) }
+
+// person is one account: its devices, its password, its end.
+func person(v *visit) error {
+	answered, err := v.act(acts{
+		"device add": stay, "device remove": stay, "account password": stay,
+		"account remove": func(*visit, url.Values, any) string { return "/panel/people" },
+	})
+	if answered || err != nil {
+		return err
+	}
+	address := v.r.PathValue("address")
+	var page struct {
+		Address  string
+		Own      bool
+		Admin    bool
+		Usage    mailbox.Usage
+		Aliases  []string
+		Devices  []admin.Device
+		Add      form
+		Password form
+		Doors    doors
+	}
+	// It says who may: an administrator, and the person.
+	if page.Devices, err = ask[[]admin.Device](v, "device list", "address", address); err != nil {
+		return err
+	}
+	addr, err := mailbox.ParseAddress(address)
+	if err != nil {
+		return err
+	}
+	a, err := v.store.Account(addr)
+	if err != nil {
+		return err
+	}
+	page.Address, page.Own, page.Admin = string(a.Address), a.ID == v.account.ID, a.Admin
+	if page.Usage, err = v.store.AccountUsage(a.ID); err != nil {
+		return err
+	}
+	aliases, err := v.store.Aliases()
+	if err != nil {
+		return err
+	}
+	for _, alias := range aliases {
+		if slices.Contains(alias.To, a.Address) {
+			page.Aliases = append(page.Aliases, string(alias.Address))
+		}
+	}
+	if page.Add, err = v.form("device add", "Connect", "address", page.Address); err != nil {
+		return err
+	}
+	if page.Password, err = v.form("account password", "Change the password", "address", page.Address); err != nil {
+		return err
+	}
+	page.Doors = v.doors()
+	return v.show("person", "people", page.Address, page)
+}
+
+// doors is what a mail program is told of the server.
+type doors struct {
+	Host string
+	Read []doorway // the best first
+	Send []doorway
+}
+
+type doorway struct {
+	Port     string
+	Security string
+	Best     bool
+}
+
+// doors lists what is open for mail programs, TLS from the first byte before STARTTLS
+// (RFC 8314 section 3).
+func (p *panel) doors() doors {
+	d := doors{Host: p.office.Hostname()}
+	find := func(name, security string, best bool) []doorway {
+		for _, l := range p.office.Listeners {
+			if _, port, err := net.SplitHostPort(l.Address); err == nil && l.Name == name {
+				return []doorway{{port, security, best}}
+			}
+		}
+		return nil
+	}
+	d.Read = append(find("imaps", "SSL/TLS", true), find("imap", "STARTTLS", false)...)
+	d.Send = append(find("submissions", "SSL/TLS", true), find("submission", "STARTTLS", false)...)
+	return d
+}

@@ -1,0 +1,94 @@
+package panel
+
+import (
+	"net/http"
+
+	"roost/admin"
+)
+
+// settings is what holds for the whole server.
+func settings(v *visit) error {
+	answered, err := v.act(acts{"host set": stay, "relay set": stay, "relay remove": stay})
+	if answered || err != nil {
+		return err
+	}
+	if !v.account.Admin {
+		// The words are the operation's.
+		_, err := ask[admin.Host](v, "host show")
+		return err
+	}
+	var page struct {
+		Status       admin.Status
+		Host         admin.Host
+		Set, Through form
+		Relay        admin.Relay
+		Findings     admin.HostFindings // of a check, when it was asked for
+		Program      admin.Program
+		Certificates []admin.Certificate
+		Disk         disk
+	}
+	if page.Host, err = ask[admin.Host](v, "host show"); err != nil {
+		return err
+	}
+	if page.Status, err = ask[admin.Status](v, "status"); err != nil {
+		return err
+	}
+	if page.Program, err = ask[admin.Program](v, "version"); err != nil {
+		return err
+	}
+	if page.Disk, err = diskOf(v.store.Dir()); err != nil {
+		return err
+	}
+	if page.Set, err = v.form("host set", "Save"); err != nil {
+		return err
+	}
+	if v.problem == nil {
+		page.Set.set("name", page.Host.Name)
+		page.Set.set("addresses", page.Host.Addresses...)
+	}
+	if page.Relay, err = ask[admin.Relay](v, "relay show"); err != nil {
+		return err
+	}
+	if page.Through, err = v.form("relay set", "Send through it"); err != nil {
+		return err
+	}
+	if v.r.URL.Query().Get("check") != "" && v.problem == nil {
+		if page.Findings, err = ask[admin.HostFindings](v, "host check"); err != nil {
+			return err
+		}
+	}
+	if v.office.Certificates != nil {
+		page.Certificates = v.office.Certificates()
+	}
+	return v.show("settings", "settings", "Settings", page)
+}
+
+// check reads the whole store, which takes its time: the page begins at once, and ends
+// with what was found.
+func check(v *visit) error {
+	op, err := admin.Find("check")
+	if err != nil {
+		return err
+	}
+	if !v.caller.Admin {
+		_, err := v.office.Do(v.r.Context(), v.caller, op, op.NewArgs())
+		return err
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	f := v.frame("settings", "Check of the store", nil)
+	begun := v.pages.ExecuteTemplate(v.w, "check-begin", f)
+	_ = http.NewResponseController(v.w).Flush()
+	if begun != nil {
+		return nil // nobody is there any more
+	}
+	result, err := v.office.Do(v.r.Context(), v.caller, op, op.NewArgs())
+	report, _ := result.(admin.Report)
+	f.Data = report
+	if err != nil {
+		f.Problem = admin.Explain(err).Message
+	}
+	if err := v.pages.ExecuteTemplate(v.w, "check-end", f); err != nil {
+		v.log.Debug("page", "name", "check-end", "err", err)
+	}
+	return nil
+}
