@@ -11,10 +11,11 @@ import (
 	"syscall"
 
 	"roost/admin"
+	"roost/admin/install"
 )
 
 // systemDir is where an installed Roost keeps its data.
-const systemDir = "/var/lib/roost"
+const systemDir = install.DefaultData
 
 // Dir is the absolute path of the data directory that was named, or the other one when
 // none was.
