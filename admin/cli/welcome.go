@@ -66,8 +66,11 @@ func Welcome(ctx context.Context, w io.Writer, o *admin.Office, remote string) e
 }
 
 // DataFlag is the flag that a command needs for a data directory, with a space before it;
-// empty when the command would find it.
+// empty when the command would find it, or ask which is meant.
 func DataFlag(dir string) string {
+	if dir == systemDir {
+		return "" // the home directory of the person who will type it is not ours to look into
+	}
 	if found, err := FindDir(); err == nil && found == dir {
 		return ""
 	}
