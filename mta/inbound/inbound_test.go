@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"roost/mailbox"
+	"roost/mta/dns"
 	"roost/mta/inbound"
 	"roost/mta/smtp/smtptest"
 )
@@ -34,6 +36,13 @@ type post struct {
 }
 
 func newPost(t *testing.T) *post {
+	t.Helper()
+	return newPostFrom(t, nil, "")
+}
+
+// newPostFrom is a post that asks a resolver, and whose clients seem to come
+// from an address.
+func newPostFrom(t *testing.T, r *dns.Resolver, client string) *post {
 	t.Helper()
 	s, err := mailbox.Open(t.TempDir(), mailbox.Options{MaxMessage: 200000})
 	if err != nil {
@@ -70,7 +79,12 @@ func newPost(t *testing.T) *post {
 		Store:    s,
 		Hostname: func() string { return "mx.example.org" },
 		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
+		Resolver: r,
 	})
+	addr := l.Addr().String()
+	if client != "" {
+		l = faraway{l, net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(client), 25000))}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- server.Serve(ctx, l) }()
@@ -80,8 +94,29 @@ func newPost(t *testing.T) *post {
 			t.Error(err)
 		}
 	})
-	return &post{t, s, l.Addr().String()}
+	return &post{t, s, addr}
 }
+
+// faraway is a listener whose connections seem to come from elsewhere.
+type faraway struct {
+	net.Listener
+	client net.Addr
+}
+
+func (f faraway) Accept() (net.Conn, error) {
+	c, err := f.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return farConn{c, f.client}, nil
+}
+
+type farConn struct {
+	net.Conn
+	client net.Addr
+}
+
+func (f farConn) RemoteAddr() net.Addr { return f.client }
 
 func certificate(t *testing.T) tls.Certificate {
 	t.Helper()

@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"roost/mailbox"
 	"roost/mailbox/message"
+	"roost/mta/msgauth"
 	"roost/mta/smtp"
 )
 
@@ -15,12 +17,14 @@ import (
 type reception struct {
 	*session
 	spool    *mailbox.Spool
+	ours     int64 // octets at the begin of the spool that we put there
+	forged   int   // Authentication-Results fields in our name, which were left out
 	header   message.Header
+	verdict  *msgauth.Verdict // nil: nobody was asked
 	accepted mailbox.Accepted
 }
 
-// run lists the steps. Who the message is really from will be established
-// between parse and judge, and be what judge goes by.
+// run lists the steps.
 func (m *reception) run(ctx context.Context, r io.Reader) error {
 	if err := m.read(r); err != nil {
 		return err
@@ -28,13 +32,15 @@ func (m *reception) run(ctx context.Context, r io.Reader) error {
 	if err := m.parse(); err != nil {
 		return err
 	}
-	if err := judge(m.header); err != nil {
+	m.authenticate(ctx)
+	if err := judge(m.header, m.verdict); err != nil {
 		return err
 	}
 	return m.accept(ctx)
 }
 
-// read puts the message in the spool, behind our Received field (RFC 5321 4.4).
+// read puts the message in the spool, behind our Received field (RFC 5321 4.4),
+// without what pretends to be a verdict of ours (RFC 8601 5).
 func (m *reception) read(r io.Reader) error {
 	t := m.conn.Trace()
 	t.ID = m.spool.ID().String()
@@ -44,9 +50,12 @@ func (m *reception) read(r io.Reader) error {
 	if _, err := m.spool.Write(t.AppendReceived(nil)); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
-	if _, err := io.Copy(m.spool, r); err != nil {
+	m.ours = m.spool.Size()
+	scrubber := msgauth.NewScrubber(r, m.conn.Hostname())
+	if _, err := io.Copy(m.spool, scrubber); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
+	m.forged = scrubber.Removed()
 	return nil
 }
 
@@ -57,15 +66,39 @@ func (m *reception) parse() (err error) {
 	return nil
 }
 
+// maxVerify bounds the time in which the sender of a message is found out. The
+// peer waits for the answer to its data for ten minutes (RFC 5321 4.5.3.2.6).
+const maxVerify = 10 * time.Second
+
+// authenticate finds out who really sent the message. It does not fail: what
+// can't be found out is in the verdict too.
+func (m *reception) authenticate(ctx context.Context) {
+	if m.Resolver == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxVerify)
+	defer cancel()
+	size := m.spool.Size() - m.ours
+	m.verdict = msgauth.Verify(ctx, m.Resolver, msgauth.Mail{
+		Client: m.conn.Peer(), Hello: m.conn.Hello(), From: m.from.String(),
+		Message: io.NewSectionReader(m.spool, m.ours, size), Size: size,
+	})
+}
+
 // maxReceived is where a message that still travels is taken for a loop (RFC
 // 5321 6.3: at least 100).
 const maxReceived = 100
 
 // judge decides what becomes of a message; nil is that it is accepted.
-func judge(h message.Header) error {
+func judge(h message.Header, v *msgauth.Verdict) error {
 	// Ours is one of them.
 	if len(h.All("Received")) > maxReceived+1 {
 		return errLoop
+	}
+	if v != nil && v.DMARC.Disposition == msgauth.PolicyReject {
+		return smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: fmt.Sprintf(
+			"The message says it is from %s, which neither SPF nor DKIM confirms, and the owner of %s wants such mail refused (DMARC)",
+			v.DMARC.From, v.DMARC.Record)}
 	}
 	return nil
 }
@@ -88,6 +121,12 @@ func (m *reception) accept(ctx context.Context) (err error) {
 			}
 		}
 	}
+	if m.verdict != nil {
+		field := m.verdict.Header(m.conn.Hostname())
+		for i := range in.Place {
+			in.Place[i].Prefix = append(in.Place[i].Prefix, field...)
+		}
+	}
 	if m.accepted, err = m.Store.Accept(ctx, in); err != nil {
 		return fmt.Errorf("accept: %w", err)
 	}
@@ -108,6 +147,12 @@ func (m *reception) line(e mailbox.Event) mailbox.Line {
 	l.Size = m.spool.Size()
 	l.Subject = cut(m.header.Text("Subject"))
 	l.MessageID = cut(m.header.Get("Message-ID"))
+	if m.verdict != nil {
+		l.Detail = append(l.Detail, m.verdict.Lines()...)
+	}
+	if m.forged > 0 {
+		l.Detail = append(l.Detail, fmt.Sprintf("Taken out: %d Authentication-Results in our name, which we had not written", m.forged))
+	}
 	return l
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"roost/mailbox"
+	"roost/mta/dns"
 	"roost/mta/smtp"
 )
 
@@ -20,6 +21,10 @@ type Options struct {
 	// tickets: a resumed session saves strangers little, and some of their
 	// servers fail over it.
 	TLS *tls.Config
+
+	// Resolver is asked who really sent a message. Nil: nobody is, no verdict
+	// is written into the message, and none is refused for one.
+	Resolver *dns.Resolver
 }
 
 // Server is port 25. It may serve several listeners.
