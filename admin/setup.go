@@ -154,7 +154,9 @@ func (s SetUp) Text(w io.Writer, _ any) error {
 		line("  %-9s  at your provider, give %s the name %s", label, a, s.Host)
 	}
 	line("  firewall   let in TCP %s", strings.Join(s.Ports, ", "))
-	line("  port 25    must be open outwards, too; many providers open it when asked")
+	line("  port 25    must be open outwards, too: ask your provider, or use a smart host with")
+	line("             roost relay set smtps://USER@HOST --password-stdin")
+	line("  check      what of this is done: roost dns %s --check; roost host check", s.Domain)
 	line("  devices    an app password for each: roost device add %s \"my phone\"", s.Admin)
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -209,7 +209,7 @@ func (s First) outwards() (f finding, asked bool) {
 		f.mark, f.says, f.next = bad, "unknown, for the DNS did not say where "+host+" is", "look at the resolver: cat /etc/resolv.conf"
 	case a.Err != nil:
 		f.mark, f.says = bad, "blocked: "+host+" is out of reach"
-		f.next = "ask your provider to open it; try again with: nc -vz " + host + " " + port
+		f.next = "ask your provider to open it; a smart host does without: roost" + s.Data + " relay set --help"
 	}
 	return f, true
 }
