@@ -3,6 +3,7 @@ package panel
 import (
 	"io"
 	"net/http"
+	"regexp"
 
 	"github.com/microcosm-cc/bluemonday"
 )
@@ -36,6 +37,10 @@ func sanitiser() *bluemonday.Policy {
 	return p
 }
 
+// image is what the sanitiser leaves of an image that has words. They are escaped for an
+// attribute, which is more than text needs.
+var image = regexp.MustCompile(`<img alt="([^"]+)"/?>`)
+
 // letterHTML is one HTML part, made harmless, for the frame in a message's page. Should
 // anything be left in it, the sandbox has no scripts, no forms, no origin, and the
 // policy no network.
@@ -56,7 +61,8 @@ func letterHTML(v *visit) error {
 	if err := v.pages.ExecuteTemplate(v.w, "letter-html-begin", nil); err != nil {
 		return v.broken(err)
 	}
-	if err := sanitiser().SanitizeReaderToWriter(io.LimitReader(p.Text(m), maxHTML), v.w); err != nil {
+	clean := sanitiser().SanitizeReader(io.LimitReader(p.Text(m), maxHTML)).Bytes()
+	if _, err := v.w.Write(image.ReplaceAll(clean, []byte("<i>[$1]</i>"))); err != nil {
 		return v.broken(err)
 	}
 	return v.broken(v.pages.ExecuteTemplate(v.w, "letter-html-end", nil))

@@ -74,7 +74,7 @@ func inward(l mailbox.Line, known bool, mine *copyOf) []step {
 	received := step{Name: "Received", State: "done", Text: "before the journal begins"}
 	if known {
 		received.At = l.Time
-		received.Text = "from " + l.Remote
+		received.Text = "from " + remote(l.Remote)
 		if l.Event == mailbox.Submitted {
 			received.Text = "from " + l.From + ", who has an account here"
 		}
@@ -91,7 +91,7 @@ func inward(l mailbox.Line, known bool, mine *copyOf) []step {
 	if text := verdicts(mine.Prefix); text != "" {
 		checked.Text = text
 	}
-	stored = step{Name: "Stored", State: "done", At: mine.Saved, Text: fmt.Sprintf("in %s, %s, safely on disk", mine.folder.Name, size(mine.Size))}
+	stored = step{Name: "Stored", State: "done", At: mine.Saved, Text: fmt.Sprintf("in %s, %s, safely on disk", box(mine.folder), size(mine.Size))}
 	read = step{Name: "Read", State: "now", Text: "not opened yet"}
 	if mine.seen {
 		read = step{Name: "Read", State: "done", Text: "opened"}
@@ -132,7 +132,7 @@ func outward(l mailbox.Line, lines []mailbox.Line, rows []mailbox.Outgoing) []st
 		switch l.Event {
 		case mailbox.Delivered:
 			taken = append(taken, l.To...)
-			last.At, last.Text = l.Time, "to "+l.Remote
+			last.At, last.Text = l.Time, "to "+remote(l.Remote)
 		case mailbox.Failed:
 			failed = append(failed, l.To...)
 			last.At = l.Time

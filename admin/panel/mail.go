@@ -93,7 +93,7 @@ func folder(v *visit) error {
 		}
 		page.Mail = append(page.Mail, line)
 	}
-	return v.show("folder", "mail", page.Folder.Name, page)
+	return v.show("folder", "mail", box(page.Folder), page)
 }
 
 // names is an address list for reading: display names where there are any.

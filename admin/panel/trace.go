@@ -240,9 +240,9 @@ func sentence(l mailbox.Line) string {
 	if to == "" {
 		to = "nobody that is known"
 	}
-	remote := l.Remote
-	if remote == "" {
-		remote = "this server itself"
+	there := remote(l.Remote)
+	if there == "" {
+		there = "this server itself"
 	}
 	from := l.From
 	if from == "" {
@@ -250,15 +250,15 @@ func sentence(l mailbox.Line) string {
 	}
 	switch l.Event {
 	case mailbox.Received:
-		return "Came in from " + remote + ", sent by " + from + " for " + to + "."
+		return "Came in from " + there + ", sent by " + from + " for " + to + "."
 	case mailbox.Refused:
-		return "Refused at the door: " + remote + " wanted to bring mail from " + from + " for " + to + "."
+		return "Refused at the door: " + there + " wanted to bring mail from " + from + " for " + to + "."
 	case mailbox.Submitted:
-		return "Handed in by " + from + " for " + to + ", from " + remote + "."
+		return "Handed in by " + from + " for " + to + ", from " + there + "."
 	case mailbox.Delivered:
-		return "Taken over by " + remote + " for " + to + ". From here on it is in their hands."
+		return "Taken over by " + there + " for " + to + ". From here on it is in their hands."
 	case mailbox.Deferred:
-		return "Not taken for now by " + remote + " for " + to + ". It is tried again by itself."
+		return "Not taken for now by " + there + " for " + to + ". It is tried again by itself."
 	case mailbox.Failed:
 		return "Given up for " + to + "; the sender was told."
 	}

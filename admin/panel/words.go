@@ -3,6 +3,7 @@ package panel
 import (
 	"fmt"
 	"html/template"
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ func words() template.FuncMap {
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"join":  func(list []string) string { return strings.Join(list, ", ") },
 		"links": links,
+		"box":   box,
 		"event": eventWord,
 	}
 }
@@ -59,6 +61,29 @@ func when(t, now time.Time) string {
 		return t.Format("2 Jan 15:04")
 	}
 	return t.Format("2 Jan 2006")
+}
+
+// box is what a mailbox is called.
+func box(f mailbox.Folder) string {
+	if f.ID == mailbox.InboxID {
+		return "Inbox"
+	}
+	return f.Name
+}
+
+// remote is the other end of a connection as the journal has it, with the address that
+// it had, the name that it gave itself and its TLS told apart.
+func remote(text string) string {
+	address, rest, _ := strings.Cut(text, " ")
+	if _, err := netip.ParseAddr(address); err != nil || rest == "" {
+		return text
+	}
+	name, tls, _ := strings.Cut(rest, " ")
+	text = name + " [" + address + "]"
+	if tls != "" {
+		text += " over " + tls
+	}
+	return text
 }
 
 // piece is text, or a link when URL is not empty.
