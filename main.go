@@ -195,7 +195,7 @@ func serve(ctx context.Context, f flags) error {
 	if err := h.hire(ctx, f.Serve); err != nil {
 		return cli.CannotUse(dir, err)
 	}
-	h.remote = submit.Queue
+	h.remote, h.witness = submit.Queue, h.resolver
 	if unset {
 		h.questions = questions(f.Serve)
 	}
@@ -274,6 +274,7 @@ type house struct {
 	keys   keys
 
 	resolver *dns.Resolver
+	witness  *dns.Resolver   // asked who a message is from; nil: nobody is
 	remote   submit.Remote   // what becomes of mail to other domains
 	relay    *outbound.Relay // from a flag; nil: what the settings say
 
@@ -369,7 +370,7 @@ func (h *house) smartHost() *outbound.Relay {
 // doors are open, and prints the word ready after it.
 func (h *house) live(ctx context.Context, greet func() error) error {
 	hostname := h.office.Hostname
-	post := inbound.New(inbound.Options{Store: h.store, Log: h.log, TLS: h.keys.mail, Hostname: hostname})
+	post := inbound.New(inbound.Options{Store: h.store, Log: h.log, TLS: h.keys.mail, Hostname: hostname, Resolver: h.witness})
 	desk := submit.New(submit.Options{Store: h.store, Log: h.log, TLS: h.keys.mail, Hostname: hostname, Remote: h.remote})
 	reading := imapd.New(imapd.Options{Store: h.store, Log: h.log, TLS: h.keys.mail, Hostname: hostname})
 	outbox := queue.New(queue.Options{

@@ -1,12 +1,20 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+// story is what one script has made.
+type story struct {
+	world    *world
+	internet *internet
+}
 
 // TestScript runs the stories in testdata/script: each tells of one person who
 // does one thing across SMTP, IMAP and the command line. The commands beside
@@ -17,6 +25,8 @@ import (
 //	talk SERVICE FILE    plays a dialog, see talk; submissions, imaps and https by TLS
 //
 // and $SMTP, $IMAPS … are the listeners' addresses, $CA the root certificate.
+//
+// Stories of servers on the internet have one of their own, see abroad_test.go.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -25,7 +35,7 @@ func TestScript(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			env.Values["world"] = w
+			env.Values["story"] = &story{world: w}
 			env.Setenv("ROOST_DATA", w.dir)
 			env.Setenv("CA", filepath.Join(w.dir, "ca.pem"))
 			for _, s := range services {
@@ -38,24 +48,43 @@ func TestScript(t *testing.T) {
 			})
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %s", name)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"internet": func(ts *testscript.TestScript, neg bool, args []string) { openInternet(t, ts) },
+			"zone": func(ts *testscript.TestScript, neg bool, args []string) {
+				for _, file := range args {
+					ts.Value("story").(*story).internet.zone.Add(ts.ReadFile(file))
+				}
+			},
+			"nobodys": func(ts *testscript.TestScript, neg bool, args []string) { nobodys(ts, args[0]) },
+			"serve":   func(ts *testscript.TestScript, neg bool, args []string) { serveAt(ts, args) },
+			"trusted": func(ts *testscript.TestScript, neg bool, args []string) { waitTrusted(ts, args[0], args[1]) },
+			"meet": func(ts *testscript.TestScript, neg bool, args []string) {
+				addr, name, file := args[0], args[1], args[2]
+				ts.Check(talk(addr, name, true, ts.Value("story").(*story).internet.roots, ts.ReadFile(file)))
+			},
 			"server": func(ts *testscript.TestScript, neg bool, args []string) {
-				ts.Check(ts.Value("world").(*world).start(args...))
+				ts.Check(ts.Value("story").(*story).world.start(args...))
 			},
 			"stop": func(ts *testscript.TestScript, neg bool, args []string) {
-				ts.Check(ts.Value("world").(*world).stop())
+				ts.Check(ts.Value("story").(*story).world.stop())
 			},
 			"kill": func(ts *testscript.TestScript, neg bool, args []string) {
-				ts.Value("world").(*world).kill()
+				ts.Value("story").(*story).world.kill()
 			},
 			"talk": func(ts *testscript.TestScript, neg bool, args []string) {
 				if len(args) != 2 {
 					ts.Fatalf("usage: talk SERVICE FILE")
 				}
-				w := ts.Value("world").(*world)
+				w := ts.Value("story").(*story).world
 				roots, err := w.roots()
 				ts.Check(err)
-				ts.Check(talk(w.addr[args[0]], strings.HasSuffix(args[0], "s"), roots, ts.ReadFile(args[1])))
+				ts.Check(talk(w.addr[args[0]], "localhost", strings.HasSuffix(args[0], "s"), roots, ts.ReadFile(args[1])))
 			},
 		},
 	})

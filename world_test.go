@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	// Pebble reads these when it is made: no pauses, no nonces refused for practice.
+	os.Setenv("PEBBLE_VA_NOSLEEP", "1")
+	os.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
 	testscript.Main(m, map[string]func(){"roost": main})
 }
 
@@ -72,8 +75,10 @@ func newWorld(dir string) (*world, error) {
 }
 
 // start runs `roost local` and returns when it says that it is ready.
-func (w *world) start(args ...string) error {
-	w.cmd = exec.Command(os.Args[0], append([]string{"local", "--data", w.dir}, args...)...)
+func (w *world) start(args ...string) error { return w.startAs("local", args...) }
+
+func (w *world) startAs(command string, args ...string) error {
+	w.cmd = exec.Command(os.Args[0], append([]string{command, "--data", w.dir}, args...)...)
 	w.cmd.Env = append(os.Environ(), asRoost+"=1")
 	for _, s := range services {
 		w.cmd.Args = append(w.cmd.Args, "--"+s, w.addr[s])
@@ -103,10 +108,10 @@ func (w *world) start(args ...string) error {
 		return nil
 	case err := <-w.done:
 		w.done <- err
-		return fmt.Errorf("roost local ended: %v\n%s", err, w.out.String())
+		return fmt.Errorf("roost ended: %v\n%s", err, w.out.String())
 	case <-time.After(30 * time.Second):
 		w.kill()
-		return fmt.Errorf("roost local was not ready after 30 s:\n%s", w.out.String())
+		return fmt.Errorf("roost was not ready after 30 s:\n%s", w.out.String())
 	}
 }
 
@@ -116,12 +121,12 @@ func (w *world) stop() error {
 	select {
 	case err := <-w.done:
 		if err != nil {
-			return fmt.Errorf("roost local ended: %w\n%s", err, w.out.String())
+			return fmt.Errorf("roost ended: %w\n%s", err, w.out.String())
 		}
 		return nil
 	case <-time.After(5 * time.Second):
 		w.kill()
-		return errors.New("roost local was still there five seconds after SIGTERM")
+		return errors.New("roost was still there five seconds after SIGTERM")
 	}
 }
 
@@ -191,14 +196,14 @@ func (b *syncBuffer) String() string {
 //	TLS            begins TLS on the connection (STARTTLS)
 //
 // Empty lines and those that begin with # are left out.
-func talk(addr string, implicitTLS bool, roots *x509.CertPool, dialog string) error {
+func talk(addr, name string, implicitTLS bool, roots *x509.CertPool, dialog string) error {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
 	}
 	defer func() { conn.Close() }()
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
-	config := &tls.Config{RootCAs: roots, ServerName: "localhost"}
+	config := &tls.Config{RootCAs: roots, ServerName: name}
 	if implicitTLS {
 		conn = tls.Client(conn, config)
 	}

@@ -19,8 +19,8 @@ type Certificate struct {
 }
 
 // CertificateNames are the host names that the server needs certificates for, its own
-// first; none before it has one. Of the names below the domains, those are left out that
-// do not exist yet: an authority could not reach them.
+// first. Names that do not exist yet are left out: an authority could not reach them, and
+// after each failure it is asked less often.
 func (o *Office) CertificateNames(ctx context.Context, exists func(ctx context.Context, name string) bool) ([]string, error) {
 	s, err := o.Store.Settings()
 	if err != nil || s.Hostname == "" {
@@ -30,7 +30,10 @@ func (o *Office) CertificateNames(ctx context.Context, exists func(ctx context.C
 	if err != nil {
 		return nil, err
 	}
-	names := []string{s.Hostname}
+	var names []string
+	if exists(ctx, s.Hostname) {
+		names = append(names, s.Hostname)
+	}
 	for _, d := range domains {
 		for _, label := range []string{"mta-sts", "autoconfig", "autodiscover"} {
 			if name := label + "." + d.Name; exists(ctx, name) {
