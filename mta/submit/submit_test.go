@@ -245,6 +245,8 @@ C: BCC : "Very
 C:  secret" <secret@third.example>
 C: Resent-Bcc: secret@third.example
 C: Return-Path: <x@y.example>
+C: Authentication-Results: mx.example.org; dkim=pass
+C:  header.d=bank.example
 C: Message-ID:
 C: Subject: hi
 C:
