@@ -76,7 +76,7 @@ func newAsker(o Options) (*asker, error) {
 
 // zone is a cut in the tree of names, and who answers for what is below.
 type zone struct {
-	once    sync.Once
+	known   chan struct{} // closed when the rest is set
 	name    string        // of the apex; empty when nobody knows
 	servers *dns.Resolver // nil when they cannot be asked
 }
@@ -88,25 +88,28 @@ func (a *asker) zone(ctx context.Context, name string) *zone {
 		return new(zone)
 	}
 	a.mu.Lock()
-	z := a.zones[name]
-	if z == nil {
-		z = new(zone)
+	z, known := a.zones[name]
+	if !known {
+		z = &zone{known: make(chan struct{})}
 		a.zones[name] = z
 	}
 	a.mu.Unlock()
-	z.once.Do(func() {
-		ns, err := a.recursive.NS(ctx, name)
-		switch {
-		// NS records at the end of an alias say nothing about the alias.
-		case err == nil && strings.EqualFold(ns.Name, name):
-			z.name = name
-			z.servers = a.authority(ctx, ns.Records)
-		case err == nil, errors.Is(err, dns.ErrNotFound):
-			_, parent, _ := strings.Cut(name, ".")
-			above := a.zone(ctx, parent)
-			z.name, z.servers = above.name, above.servers
-		}
-	})
+	if known {
+		<-z.known
+		return z
+	}
+	defer close(z.known)
+	ns, err := a.recursive.NS(ctx, name)
+	switch {
+	// NS records at the end of an alias say nothing about the alias.
+	case err == nil && strings.EqualFold(ns.Name, name):
+		z.name = name
+		z.servers = a.authority(ctx, ns.Records)
+	case err == nil, errors.Is(err, dns.ErrNotFound):
+		_, parent, _ := strings.Cut(name, ".")
+		above := a.zone(ctx, parent)
+		z.name, z.servers = above.name, above.servers
+	}
 	return z
 }
 
@@ -252,14 +255,10 @@ func (have answer) trouble() verdict {
 		return verdict{state: Unknown, source: have.source, says: "The DNSSEC signatures of the zone do not verify, so the answer cannot be used.",
 			advice: "Whoever checks signatures cannot reach the domain at all: compare the DS record at the registrar with the keys of the zone, or remove it."}
 	}
-	v := verdict{state: Unknown, source: have.source, says: "The DNS did not answer.", advice: "Check again in a minute."}
+	v := verdict{state: Unknown, source: have.source, says: "The DNS did not answer in time.", advice: "Check again in a minute, or ask another resolver with --resolver IP:port."}
 	var e *dns.Error
-	switch {
-	case errors.Is(have.err, context.DeadlineExceeded), errors.Is(have.err, context.Canceled):
-		v.says = "The DNS did not answer in time."
-	case errors.As(have.err, &e) && e.Reason != "":
+	if errors.As(have.err, &e) && e.Reason != "" && !strings.Contains(e.Reason, "no answer within") && !strings.Contains(e.Reason, "timeout") {
 		v.says = "The DNS did not answer: " + brief(e.Reason) + "."
-		v.advice = "Check again in a minute, or ask another resolver with --resolver IP:port."
 	}
 	return v
 }

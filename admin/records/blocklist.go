@@ -53,12 +53,14 @@ func (a *asker) onList(ctx context.Context, s Setup, l BlockList, ips []netip.Ad
 			Required: !s.relayed(),
 		}
 		have := a.listed(ctx, l, reversed(ip))
-		refusal := refused(have)
+		doubt := silent
+		if doubt == "" {
+			doubt = refused(have)
+		}
 		switch {
-		case silent != "":
-			f.State, f.Says, f.Required = Unknown, silent, false
-		case refusal != "":
-			f.State, f.Says, f.Required = Unknown, refusal, false
+		case doubt != "":
+			f.State, f.Says, f.Required = Unknown, doubt, false
+			f.Advice = "Look for the address at " + l.Page + " if mail is refused."
 		case len(have.values) == 0:
 			f.State, f.Says = Passed, fmt.Sprintf("%s does not list %s.", l.Name, ip)
 		default:

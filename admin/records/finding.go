@@ -65,7 +65,7 @@ func (have answer) verdict(s State, says, advice string) verdict {
 }
 
 // add is the advice when a record is not there.
-const add = "Add it; where a form asks for name and value apart, copy them one by one."
+const add = "Add it."
 
 // pending compares what the resolver gives with what the zone's own servers say.
 func pending(own, others verdict) string {
@@ -74,7 +74,7 @@ func pending(own, others verdict) string {
 	}
 	switch {
 	case others.state == Unknown:
-		return "The zone's own servers answered, but the resolver did not: others may have trouble to find this."
+		return "The zone's own servers have answered, but the resolver has not, and others may have the same trouble. " + others.says
 	case own.state.Good() && len(others.found) == 0:
 		return "The zone's own servers have it; others see it when the answer \"no such record\" has expired with them, mostly within the hour."
 	case own.state.Good():
@@ -85,17 +85,17 @@ func pending(own, others verdict) string {
 	return ""
 }
 
-// lasts is a TTL in words.
+// lasts is a TTL in words. Look-ups give none above an hour.
 func lasts(d time.Duration) string {
 	switch {
 	case d <= 0:
 		return "a while"
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%d seconds", int(d.Seconds()))
-	case d < 2*time.Hour:
+	case d < time.Hour:
 		return fmt.Sprintf("%d minutes", int(d.Minutes()))
 	}
-	return fmt.Sprintf("%d hours", int(d.Hours()))
+	return "an hour or more"
 }
 
 func sameSet(a, b []string) bool {

@@ -3,6 +3,7 @@ package records
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -87,41 +88,59 @@ func WriteFindings(w io.Writer, list []Finding) error {
 		state, typ = max(state, len(f.State)), max(typ, len(f.Type))
 	}
 	var b strings.Builder
-	indent := strings.Repeat(" ", state+2)
-	good := 0
-	for _, f := range list {
+	below := func(text string) {
+		if text != "" {
+			fmt.Fprintf(&b, "%*s  %s\n", state, "", text)
+		}
+	}
+	good, servers, resolver := 0, 0, 0
+	for i, f := range list {
 		fmt.Fprintf(&b, "%-*s  ", state, f.State)
 		if typ > 0 {
 			fmt.Fprintf(&b, "%-*s  ", typ, f.Type)
 		}
 		fmt.Fprintf(&b, "%s\n", f.Name)
+		if f.State == Unknown && i+1 < len(list) && list[i+1].State == Unknown && list[i+1].Says == f.Says {
+			continue // said once, below the last
+		}
 		if f.State.Good() {
 			good++
 		} else {
-			fmt.Fprintf(&b, "%s%s\n", indent, f.Says)
+			below(f.Says)
 		}
-		if f.Advice != "" {
-			fmt.Fprintf(&b, "%s%s\n", indent, f.Advice)
+		if f.Advice != add {
+			below(f.Advice)
 		}
-		if value := f.wanted(); value != "" {
-			fmt.Fprintf(&b, "%s%s\n", indent, value)
-		}
-		if f.Pending != "" {
-			fmt.Fprintf(&b, "%s%s\n", indent, f.Pending)
+		below(f.wanted())
+		below(f.Pending)
+		switch {
+		case f.Type == "" || f.Type == "PTR" || f.State == Unknown:
+		case f.Source == fromResolver:
+			resolver++
+		default:
+			servers++
 		}
 	}
 	fmt.Fprintf(&b, "\n%d of %d as they should be.\n", good, len(list))
+	if resolver > 0 && servers == 0 {
+		fmt.Fprintf(&b, "The zone's own servers could not be asked. This is what the resolver says, which may be behind.\n")
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// wanted is the value to enter, where there is something to enter.
+// wanted is what should be there, where it is not.
 func (f Finding) wanted() string {
-	switch {
-	case f.Change != "":
-		return f.Change
-	case f.State == Missing || f.State == Wrong || f.State == Conflicting:
-		return f.Value
+	value := f.Value
+	if f.Change != "" {
+		value = f.Change
 	}
-	return ""
+	if value == "" || f.State.Good() || f.State == Unknown {
+		return ""
+	}
+	// What is wrong is then something else.
+	if f.State == Wrong && slices.Contains(f.Found, value) {
+		return ""
+	}
+	return "wanted: " + value
 }

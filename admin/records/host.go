@@ -35,7 +35,9 @@ func CheckHost(ctx context.Context, s Setup, o Options) ([]Finding, error) {
 	jobs := []func() []Finding{func() []Finding { return a.addressFindings(ctx, s) }}
 	ips := q.here()
 	for _, ip := range ips {
-		jobs = append(jobs, func() []Finding { return []Finding{q.reverse(ip.Unmap().WithZone(""))} })
+		if ip = ip.Unmap().WithZone(""); reachable(ip) {
+			jobs = append(jobs, func() []Finding { return []Finding{q.reverse(ip)} })
+		}
 	}
 	jobs = append(jobs, func() []Finding { return []Finding{a.port25(ctx, s)} })
 	for _, l := range a.blockLists() {
@@ -81,23 +83,20 @@ func (q question) reverse(ip netip.Addr) Finding {
 	if name, err := mdns.ReverseAddr(ip.String()); err == nil {
 		f.Name = strings.TrimSuffix(name, ".")
 	}
-	if !reachable(ip) {
-		f.State, f.Says = Wrong, fmt.Sprintf("%s is an address inside a private network; nobody outside can reach it.", ip)
-		f.Advice = "Tell Roost the public address: " + setAddress + "."
-		return f
-	}
 	names, err := q.recursive.PTR(q, ip)
 	switch {
 	case errors.Is(err, dns.ErrNotFound):
 		f.State, f.Says = Missing, fmt.Sprintf("%s has no name (PTR record).", ip)
-		f.Advice = who + " Its value is " + q.Host + "."
+		f.Advice = who
 		return f
 	case err != nil:
 		v := answer{err: err}.trouble()
 		f.State, f.Says, f.Advice = v.state, v.says, v.advice
 		return f
 	}
-	f.Found = names.Records
+	for _, name := range names.Records {
+		f.Found = append(f.Found, name+".")
+	}
 	back := func(host string) bool {
 		return slices.ContainsFunc(q.addresses(q, host).values, func(v string) bool {
 			a, err := netip.ParseAddr(v)

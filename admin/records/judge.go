@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -37,6 +36,10 @@ func judgeAddress(q question) verdict {
 		return judgeAnyAddress(q)
 	case q.want.Value == "":
 		return judgeStray(q)
+	}
+	if ip, err := netip.ParseAddr(q.want.Value); err == nil && !reachable(ip) {
+		return verdict{state: Wrong, source: "the setting", says: fmt.Sprintf("%s is an address inside a private network; nobody outside can reach it.", ip),
+			advice: "Tell Roost the public address: " + setAddress + ".", found: []string{q.want.Value}}
 	}
 	have := q.have()
 	want := q.want
@@ -295,12 +298,9 @@ func absent(q question, have answer, what string) verdict {
 	case len(have.values) == 0:
 		return have.verdict(Missing, fmt.Sprintf("There is no TXT record at %s.", q.want.Name), add)
 	}
-	return have.verdict(Missing, fmt.Sprintf("None of the %s at %s is a%s.", plural(len(have.values), "TXT record"), q.want.Name, what), "Add it beside what is there.")
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
+	says := fmt.Sprintf("None of the %d TXT records at %s is a%s.", len(have.values), q.want.Name, what)
+	if len(have.values) == 1 {
+		says = fmt.Sprintf("The TXT record at %s is not a%s.", q.want.Name, what)
 	}
-	return strconv.Itoa(n) + " " + noun + "s"
+	return have.verdict(Missing, says, "Add it beside what is there.")
 }

@@ -3,11 +3,14 @@ package records
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -40,57 +43,69 @@ func (a *asker) port25(ctx context.Context, s Setup) Finding {
 	ctx, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
 	type result struct {
-		server, greeting string
-		found            bool // the server's address
-		err              error
+		greeting string
+		found    bool // the server's address
+		err      error
 	}
-	results := make(chan result, len(servers))
-	for _, server := range servers {
-		go func() {
+	results := make([]result, len(servers))
+	var trying sync.WaitGroup
+	for i, server := range servers {
+		trying.Go(func() {
 			addresses, err := a.dialable(ctx, server)
-			if err != nil || len(addresses) == 0 {
-				results <- result{server: server, err: err}
+			if len(addresses) == 0 {
+				results[i] = result{err: err}
 				return
 			}
 			greeting, err := a.greeting(ctx, addresses)
-			results <- result{server, greeting, true, err}
-		}()
+			if err == nil {
+				cancel() // one is enough
+			}
+			results[i] = result{greeting, true, err}
+		})
 	}
+	trying.Wait()
 	found := false
-	var failed []string
-	for range servers {
-		r := <-results
-		host, _, _ := net.SplitHostPort(r.server)
-		switch {
-		case f.State != "":
-			// Decided: only wait for the rest to end.
-		case r.found && r.err == nil:
+	var hosts, failures []string
+	for i, r := range results {
+		host, _, _ := net.SplitHostPort(servers[i])
+		hosts = append(hosts, host)
+		if r.found && r.err == nil {
 			f.State, f.Says = Passed, fmt.Sprintf("Port 25 is open: %s answers.", host)
 			if !strings.HasPrefix(r.greeting, "2") {
 				f.Advice = "It answers with a refusal, though: " + brief(r.greeting)
 			}
-			cancel()
-		case r.found:
+			return f
+		}
+		if r.found {
 			found = true
-			failed = append(failed, host)
-			f.Found = append(f.Found, host+": "+brief(r.err.Error()))
-		default:
-			failed = append(failed, host)
+			failures = append(failures, host+" ("+reason(r.err)+")")
 		}
 	}
 	switch {
-	case f.State != "":
-		f.Found = nil
 	case s.relayed():
 		f.State, f.Says = Passed, fmt.Sprintf("Port 25 is closed, which does not matter: mail goes out through %s.", s.Relay)
 	case !found:
-		f.State, f.Says = Unknown, fmt.Sprintf("The DNS did not give the address of %s, so nothing could be tried.", listing(failed))
+		f.State, f.Says = Unknown, fmt.Sprintf("The DNS did not give the address of %s, so nothing could be tried.", listing(hosts))
 		f.Advice = "Check again in a minute, or ask another resolver with --resolver IP:port."
 	default:
-		f.State, f.Says = Wrong, fmt.Sprintf("Port 25 is closed from here: no answer from %s.", listing(failed))
+		f.State, f.Says = Wrong, fmt.Sprintf("Port 25 is closed from here. Tried: %s.", listing(failures))
 		f.Advice = "Ask the provider of this server to open outbound port 25, or send through a relay: `roost relay set URL`."
 	}
 	return f
+}
+
+// reason is an error in few words.
+func reason(err error) string {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no answer"
+	case errors.As(err, &op) && op.Timeout():
+		return "no answer"
+	case errors.As(err, &op):
+		err = op.Err
+	}
+	return brief(err.Error())
 }
 
 // dialable are at most one IPv4 and one IPv6 address of a server, with its port.
@@ -157,13 +172,13 @@ func (a *asker) greet(ctx context.Context, address string) (string, error) {
 	// Not all connections have deadlines of their own; the context ends this one.
 	line, err := bufio.NewReader(io.LimitReader(conn, maxGreeting)).ReadString('\n')
 	if ctx.Err() != nil {
-		return "", fmt.Errorf("connected, but no greeting in %v", connectTime)
+		return "", fmt.Errorf("connected, but no greeting: %w", ctx.Err())
 	}
 	if err != nil {
 		return "", fmt.Errorf("connected, but no greeting: %w", err)
 	}
 	if len(line) < 4 || line[0] < '2' || line[0] > '5' {
-		return "", fmt.Errorf("what answers is no mail server: %q", line)
+		return "", fmt.Errorf("what answers is no mail server: %s", strings.TrimSpace(line))
 	}
 	// Politeness that nobody needs to wait for.
 	_, _ = io.WriteString(conn, "QUIT\r\n")

@@ -34,6 +34,15 @@ type term struct {
 	rest      string // with its ":", "/" or "="
 }
 
+// known reports whether the term is one of RFC 7208, or a modifier of any name, which is
+// ignored (section 6).
+func (t term) known() bool {
+	if strings.HasPrefix(t.rest, "=") {
+		return true
+	}
+	return slices.Contains([]string{"all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists"}, t.name)
+}
+
 func (t term) String() string { return t.qualifier + t.name + t.rest }
 
 // domain is the argument of include and redirect; empty for others.
@@ -73,7 +82,8 @@ func permits(list []term) bool {
 	return slices.ContainsFunc(list, func(t term) bool { return t.name == "all" && (t.qualifier == "" || t.qualifier == "+") })
 }
 
-// merge makes one SPF record that allows what the given ones allow, and the terms in need.
+// merge makes one SPF record that allows what the given ones allow, and the terms in need;
+// what makes no sense is left out.
 // Others are softly failed, unless a single record said something else of them.
 func merge(texts []string, need []string) string {
 	words := append([]string{spfVersion}, need...)
@@ -90,7 +100,7 @@ func merge(texts []string, need []string) string {
 			case t.name == "redirect" && t.domain() != "":
 				// A redirect is not looked at beside "all" (RFC 7208 section 6.1).
 				word = "include:" + t.domain()
-			case t.name == "exp":
+			case t.name == "exp", !t.known():
 				continue
 			}
 			if !slices.ContainsFunc(words, func(w string) bool {
@@ -146,7 +156,11 @@ func judgeSPF(q question) verdict {
 	}
 	have.values = list
 	if strings.EqualFold(strings.Join(strings.Fields(list[0]), " "), q.want.Value) {
-		return found(have, "%s", q.spfOfUs())
+		v := found(have, "%s", q.spfOfUs())
+		if q.trySPF(have, list[0], need).state == Wrong {
+			v.says, v.advice = "The record is there.", "It takes effect when the other records lead here."
+		}
+		return v
 	}
 	if permits(terms(list[0])) {
 		v := have.verdict(Wrong, "The SPF record lets everybody send for the domain (+all).", "Replace it by this one.")
@@ -166,7 +180,7 @@ func (q question) spfOfUs() string {
 // trySPF asks what others would conclude about each sender.
 func (q question) trySPF(have answer, text string, need []string) verdict {
 	mended := func(says string) verdict {
-		v := have.verdict(Wrong, says, "Replace it by this record, which also allows all that it allows now.")
+		v := have.verdict(Wrong, says, "Replace it by this record, in which the rest is as it was.")
 		v.change = merge([]string{text}, need)
 		return v
 	}
@@ -186,7 +200,9 @@ func (q question) trySPF(have answer, text string, need []string) verdict {
 		case spf.TempError:
 			return answer{err: err, source: have.source}.trouble()
 		case spf.PermError:
-			return mended("Others cannot use the SPF record: " + spfError(err) + ".")
+			v := mended("Others cannot use the SPF record: " + spfError(text, err) + ".")
+			v.advice = "Replace it by this record, and take out of it what is not needed any more."
+			return v
 		default:
 			return mended(fmt.Sprintf("The SPF record does not allow %s (%s): the result is %s.", who, ip, result))
 		}
@@ -200,8 +216,13 @@ func (q question) trySPF(have answer, text string, need []string) verdict {
 	return found(have, "%s", q.spfOfUs())
 }
 
-func spfError(err error) string {
+// spfError says why a record is of no use.
+func spfError(text string, err error) string {
+	list := terms(text)
+	odd := slices.IndexFunc(list, func(t term) bool { return !t.known() })
 	switch {
+	case errors.Is(err, spf.ErrUnknownField) && odd >= 0:
+		return fmt.Sprintf("%q is nothing that SPF has", brief(list[odd].String()))
 	case errors.Is(err, spf.ErrLookupLimitReached):
 		return "it takes more than 10 look-ups" // RFC 7208 section 4.6.4
 	case errors.Is(err, spf.ErrVoidLookupLimitReached):

@@ -43,7 +43,7 @@ func judgeDKIM(q question) verdict {
 	switch {
 	case key == "":
 		return have.verdict(Wrong, "The key there is revoked: its p= is empty.", "Replace it by this record.")
-	case strings.HasPrefix(want["p"], key):
+	case strings.HasPrefix(want["p"], key) && key != want["p"]:
 		return have.verdict(Wrong, fmt.Sprintf("The key is cut off after %d of %d characters.", len(key), len(want["p"])),
 			"Enter the whole value. Where a form takes only 255 characters, split it into several strings in quotes, as `roost dns "+q.Domain+" --zone` prints it.")
 	case key == want["p"]:
