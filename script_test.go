@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,8 +23,10 @@ type story struct {
 // testscript's own are
 //
 //	server [FLAG…]       starts `roost local` and waits until it is ready
+//	appliance [FLAG…]    starts `roost serve` on the same addresses
 //	stop, kill           end it by SIGTERM (within five seconds) or SIGKILL
-//	talk SERVICE FILE    plays a dialog, see talk; submissions, imaps and https by TLS
+//	talk SERVICE FILE    plays a dialog, see talk; submissions, imaps and https by TLS;
+//	                     an appliance may show any certificate
 //
 // and $SMTP, $IMAPS … are the listeners' addresses, $CA the root certificate.
 //
@@ -71,6 +75,11 @@ func TestScript(t *testing.T) {
 			"server": func(ts *testscript.TestScript, neg bool, args []string) {
 				ts.Check(ts.Value("story").(*story).world.start(args...))
 			},
+			"appliance": func(ts *testscript.TestScript, neg bool, args []string) {
+				w := ts.Value("story").(*story).world
+				ts.Check(ownData(w.dir))
+				ts.Check(w.startAs("serve", append([]string{"--resolver", "127.0.0.1:9", "--probe-mail", "off", "--probe-clock", "off"}, args...)...))
+			},
 			"stop": func(ts *testscript.TestScript, neg bool, args []string) {
 				ts.Check(ts.Value("story").(*story).world.stop())
 			},
@@ -81,10 +90,13 @@ func TestScript(t *testing.T) {
 				if len(args) != 2 {
 					ts.Fatalf("usage: talk SERVICE FILE")
 				}
-				w := ts.Value("story").(*story).world
+				w, name := ts.Value("story").(*story).world, "localhost"
 				roots, err := w.roots()
+				if errors.Is(err, fs.ErrNotExist) {
+					name, err = "", nil
+				}
 				ts.Check(err)
-				ts.Check(talk(w.addr[args[0]], "localhost", strings.HasSuffix(args[0], "s"), roots, ts.ReadFile(args[1])))
+				ts.Check(talk(w.addr[args[0]], name, strings.HasSuffix(args[0], "s"), roots, ts.ReadFile(args[1])))
 			},
 		},
 	})
