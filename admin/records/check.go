@@ -84,6 +84,11 @@ func (a *asker) check(ctx context.Context, s Setup, c checked) Finding {
 			f.State = Wrong
 			f.Says = "The record is there, but at " + at + "."
 			f.Advice = "The form adds the domain itself: enter only the part of the name before it."
+		} else if alias := q.lookup(q, want.Name, "CNAME").values; len(alias) > 0 {
+			// Nothing can stand beside a CNAME (RFC 1034 section 3.6.2).
+			f.State = Wrong
+			f.Says = want.Name + " is an alias of " + brief(strings.TrimSuffix(alias[0], ".")) + ", which has nothing of the kind."
+			f.Advice = "Replace the alias by this record."
 		}
 	}
 	if own.state != "" && own.source != fromResolver {

@@ -21,16 +21,8 @@ const (
 	maxGreeting = 512
 )
 
-// Port25 tries whether connections to port 25 of other servers get through, within some
-// seconds. It fails only when o names a resolver that is no address.
-func Port25(ctx context.Context, o Options) (Finding, error) {
-	a, err := newAsker(o)
-	if err != nil {
-		return Finding{}, err
-	}
-	return a.port25(ctx, Setup{}), nil
-}
-
+// port25 tries whether connections to port 25 of other servers get through, within some
+// seconds.
 func (a *asker) port25(ctx context.Context, s Setup) Finding {
 	f := Finding{
 		Record: Record{Kind: "port 25", Name: "outbound port 25", Why: "Mail is handed to other servers on their port 25, which many providers keep closed to their customers."},
