@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 
 	"github.com/microcosm-cc/bluemonday"
 )
@@ -37,9 +38,21 @@ func sanitiser() *bluemonday.Policy {
 	return p
 }
 
-// image is what the sanitiser leaves of an image that has words. They are escaped for an
-// attribute, which is more than text needs.
-var image = regexp.MustCompile(`<img alt="([^"]+)"/?>`)
+// What the sanitiser leaves of an image. The words are escaped for an attribute, which is
+// more than text needs.
+var (
+	image      = regexp.MustCompile(`<img\b[^>]*>`)
+	imageWords = regexp.MustCompile(` alt="([^"]+)"`)
+)
+
+// inWords puts the words of an image in its place.
+func inWords(img []byte) []byte {
+	words := imageWords.FindSubmatch(img)
+	if words == nil {
+		return nil
+	}
+	return slices.Concat([]byte("<i>["), words[1], []byte("]</i>"))
+}
 
 // letterHTML is one HTML part, made harmless, for the frame in a message's page. Should
 // anything be left in it, the sandbox has no scripts, no forms, no origin, and the
@@ -62,7 +75,7 @@ func letterHTML(v *visit) error {
 		return v.broken(err)
 	}
 	clean := sanitiser().SanitizeReader(io.LimitReader(p.Text(m), maxHTML)).Bytes()
-	if _, err := v.w.Write(image.ReplaceAll(clean, []byte("<i>[$1]</i>"))); err != nil {
+	if _, err := v.w.Write(image.ReplaceAllFunc(clean, inWords)); err != nil {
 		return v.broken(err)
 	}
 	return v.broken(v.pages.ExecuteTemplate(v.w, "letter-html-end", nil))

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"roost/admin"
+	"roost/admin/machine"
 )
 
 // settings is what holds for the whole server.
@@ -25,8 +26,11 @@ func settings(v *visit) error {
 		Findings     admin.HostFindings // of a check, when it was asked for
 		Program      admin.Program
 		Certificates []admin.Certificate
+		Cared        bool // somebody sees to certificates
+		Taken        []machine.Taken
 		Disk         disk
 	}
+	page.Taken = v.office.Taken
 	if page.Host, err = ask[admin.Host](v, "host show"); err != nil {
 		return err
 	}
@@ -58,7 +62,7 @@ func settings(v *visit) error {
 		}
 	}
 	if v.office.Certificates != nil {
-		page.Certificates = v.office.Certificates()
+		page.Cared, page.Certificates = true, v.office.Certificates()
 	}
 	return v.show("settings", "settings", "Settings", page)
 }
