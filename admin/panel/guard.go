@@ -139,7 +139,10 @@ func (p *panel) encrypted(next http.Handler) http.Handler {
 		case overTLS(r):
 		case peer(r).IsLoopback() && !proxied(r) && here(host):
 		default:
-			to, err := p.httpsHost(host)
+			to, err := host, error(nil)
+			if !proxied(r) {
+				to, err = p.httpsHost(host)
+			}
 			if err != nil || r.Method != http.MethodGet {
 				http.Error(w, "The panel is served over https only.", http.StatusForbidden)
 				return

@@ -9,7 +9,7 @@ import (
 
 // settings is what holds for the whole server.
 func settings(v *visit) error {
-	answered, err := v.act(acts{"host set": stay, "relay set": stay, "relay remove": stay})
+	answered, err := v.act(acts{"host set": stay, "relay set": stay, "relay remove": stay, "certificate retry": stay})
 	if answered || err != nil {
 		return err
 	}
