@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"roost/mta/dns/dnstest"
 )
 
 // screenshots names a directory that gets a picture of every page, for people to look at.
@@ -302,6 +305,73 @@ func TestPanelInABrowser(t *testing.T) {
 	b.look("overview-person")
 	b.click("header nav li:nth-child(3) a")
 	b.look("person-own")
+}
+
+// A person follows the link on the first screen of a new server, enters the records of
+// the domain, and sees what was missing turn found.
+func TestFirstDayInABrowser(t *testing.T) {
+	b := startBrowser(t)
+	w, err := newWorld(filepath.Join(t.TempDir(), "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ownData(w.dir); err != nil {
+		t.Fatal(err)
+	}
+	zone := dnstest.New(t, "")
+	err = w.startAs("serve", "--resolver", zone.Addr(), "--probe-mail", "off", "--probe-clock", "off", "--acme-directory", "https://127.0.0.1:9/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("the server said:\n%s", w.out.String())
+		}
+	}()
+	b.open(regexp.MustCompile(`https://127\.0\.0\.1:\d+/setup\?token=[A-Z2-7]+`).FindString(w.waitFor(t, "setup\n")))
+	b.look("setup")
+	for id, text := range map[string]string{"#domain": "example.org", "#host": "mail.example.org", "#admin": "anna@example.org", "#password": "secret", "#again": "secret"} {
+		b.fill(id, text)
+	}
+	b.click("main form button")
+	b.sees("h1", "Roost is set up")
+	b.look("setup-done")
+	b.click("main p:last-child a")
+	b.fill("#name", "anna@example.org")
+	b.fill("#password", "secret")
+	b.click("main button.main")
+	b.sees("header", "My mail")
+
+	site := "https://" + w.addr["https"] + "/panel/"
+	b.open(site + "settings")
+	b.fill("#host-set-addresses", "192.0.2.1 2001:db8::1")
+	b.click("#host ~ form button.main")
+	b.sees(".note", "Saved")
+	b.look("settings-serve")
+	b.open(site)
+	b.sees("h1", "Mail works|hand")
+	b.look("overview-serve")
+	b.open(site + "domains/example.org")
+	b.click("a.button.main")
+	b.sees(".note", "0 of \\d+ are as they should be")
+	b.sees(".records", "MX.*missing")
+	b.look("domain-missing")
+	file := run(t, asRoostCommand("--data", w.dir, "dns", "example.org", "--zone"))
+	zone.Add(file)
+	b.click("a.button.main")
+	b.sees(".note.good", "(\\d+) of (\\d+) are as they should be")
+	b.sees(".records", "MX.*found")
+	b.look("domain-found")
+}
+
+// asRoostCommand is one command in a terminal.
+func asRoostCommand(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asRoost+"=1")
+	return cmd
 }
 
 // deliver brings a message to the SMTP port, as another server would.
