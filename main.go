@@ -229,6 +229,7 @@ func (h *house) hire(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	h.keys = keys{mail: smith.TLSConfig(), web: smith.HTTPSConfig(), challenges: smith.HTTPHandler, run: smith.Run}
+	h.office.RetryCertificates = smith.Retry
 	h.office.Certificates = func() []admin.Certificate {
 		var all []admin.Certificate
 		for _, c := range smith.Status() {
@@ -333,6 +334,7 @@ func open(dir string, f doorFlags, resolver string) (h *house, err error) {
 		return h, cli.CannotUse(dir, err)
 	}
 	h.office = &admin.Office{Store: h.store, Log: h.log, Running: true, Started: time.Now(), Taken: taken}
+	h.office.Checks.Resolver = resolver
 	for _, d := range h.doors {
 		h.office.Listeners = append(h.office.Listeners, admin.Listener{Name: d.name, Address: d.Addr().String()})
 	}

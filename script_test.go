@@ -68,6 +68,7 @@ func TestScript(t *testing.T) {
 			"nobodys": func(ts *testscript.TestScript, neg bool, args []string) { nobodys(ts, args[0]) },
 			"serve":   func(ts *testscript.TestScript, neg bool, args []string) { serveAt(ts, args) },
 			"trusted": func(ts *testscript.TestScript, neg bool, args []string) { waitTrusted(ts, args[0], args[1]) },
+			"renewal": func(ts *testscript.TestScript, neg bool, args []string) { renewal(ts, args[0], args[1]) },
 			"meet": func(ts *testscript.TestScript, neg bool, args []string) {
 				addr, name, file := args[0], args[1], args[2]
 				ts.Check(talk(addr, name, true, ts.Value("story").(*story).internet.roots, ts.ReadFile(file)))

@@ -27,6 +27,8 @@ type Office struct {
 	Taken     []machine.Taken // doors that could not be opened
 	// Certificates tells how the server's certificates are; nil where none needs care.
 	Certificates func() []Certificate
+	// RetryCertificates asks for what is missing, without waiting; nil as above.
+	RetryCertificates func()
 }
 
 // Listener is a door that the server keeps open.

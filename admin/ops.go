@@ -40,6 +40,9 @@ func Ops() []Op {
 		op("relay set", "Send mail to others through a smart host. The DNS records that domains need follow.", Administrator, relaySet),
 		op("relay remove", "Send mail to others directly again.", Administrator, relayRemove),
 
+		op("certificate list", "List the certificates, until when they are good, and what keeps them from being renewed.", Administrator, certificateList),
+		op("certificate retry", "Ask for missing certificates, and for renewals, now.", Administrator, certificateRetry),
+
 		op("queue list", "List the messages that wait to be sent.", Administrator, queueList),
 		op("queue show", "Show a waiting message: its recipients, the last replies, what happened so far.", Administrator, queueShow),
 		op("queue retry", "Try a waiting message again now.", Administrator, queueRetry),
@@ -68,6 +71,8 @@ func About(noun string) string {
 		return "The name and the addresses of this server."
 	case "relay":
 		return "The smart host that mail to others goes through."
+	case "certificate":
+		return "The certificates that connections are encrypted with."
 	case "queue":
 		return "Messages that wait to be sent."
 	}
