@@ -352,7 +352,8 @@ func TestFirstDayInABrowser(t *testing.T) {
 	b.sees(".note", "Saved")
 	b.look("settings-serve")
 	b.open(site)
-	b.sees("h1", "Mail works|hand")
+	b.sees("h1", "things need a hand")
+	b.sees(".findings", "The DNS records of example.org were not looked at yet")
 	b.look("overview-serve")
 	b.open(site + "domains/example.org")
 	b.click("a.button.main")
@@ -365,6 +366,8 @@ func TestFirstDayInABrowser(t *testing.T) {
 	b.sees(".note.good", "(\\d+) of (\\d+) are as they should be")
 	b.sees(".records", "MX.*found")
 	b.look("domain-found")
+	b.open(site)
+	b.sees("h1", "Mail works|One thing") // it has no certificate yet
 }
 
 // asRoostCommand is one command in a terminal.

@@ -2,10 +2,13 @@ package panel
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"net/url"
 
 	"roost/admin"
 	"roost/admin/records"
+	"roost/mailbox"
 )
 
 // domains lists the domains and takes new ones.
@@ -43,6 +46,9 @@ func domain(v *visit) error {
 		return err
 	}
 	page := domainPage{Name: v.r.PathValue("domain")}
+	if name, err := mailbox.ParseDomain(page.Name); err == nil {
+		page.Name = name
+	}
 	query := []string{"domain", page.Name}
 	// Looking takes seconds, so it is asked for.
 	if page.Checked = v.r.URL.Query().Get("check") != ""; page.Checked {
@@ -59,7 +65,41 @@ func domain(v *visit) error {
 			page.Bad++
 		}
 	}
+	if page.Checked {
+		if err := v.noteCheck(page); err != nil {
+			v.log.Error("note a check", "err", err) // it can be looked at all the same
+		}
+	}
 	return v.show("domain", "domains", page.Name, page)
+}
+
+// lastCheck is what the overview remembers of a domain's records.
+type lastCheck struct {
+	Good int `json:"good"`
+	Bad  int `json:"bad"` // without which mail is lost or refused
+}
+
+func checkKey(domain string) string { return "check/" + domain }
+
+func (v *visit) noteCheck(page domainPage) error {
+	value, err := json.Marshal(lastCheck{page.Good, page.Bad})
+	if err != nil {
+		return err
+	}
+	return v.cards.Put(v.r.Context(), checkKey(page.Name), value)
+}
+
+// checkOf tells how a domain's records were when they were last looked at; nil: never.
+func (v *visit) checkOf(domain string) (*lastCheck, error) {
+	value, _, err := v.cards.Get(v.r.Context(), checkKey(domain))
+	if errors.Is(err, mailbox.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	last := new(lastCheck)
+	return last, json.Unmarshal(value, last)
 }
 
 type domainPage struct {

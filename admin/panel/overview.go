@@ -40,7 +40,9 @@ type overviewPage struct {
 	Day          day
 	Disk         disk
 	Certificates []admin.Certificate
+	Cared        bool // somebody sees to certificates
 	Queue        []mailbox.Outgoing
+	Checks       map[string]*lastCheck // by domain; nil: its records were never looked at
 }
 
 // overview is the first page: what is well, and what needs a hand.
@@ -94,7 +96,13 @@ func (v *visit) lookAround(page *overviewPage) (err error) {
 		return err
 	}
 	if v.office.Certificates != nil {
-		page.Certificates = v.office.Certificates()
+		page.Cared, page.Certificates = true, v.office.Certificates()
+	}
+	page.Checks = make(map[string]*lastCheck)
+	for _, d := range page.Status.Domains {
+		if page.Checks[d], err = v.checkOf(d); err != nil {
+			return err
+		}
 	}
 	settings, err := v.store.Settings()
 	if err != nil {
@@ -126,7 +134,19 @@ func findings(page *overviewPage, s mailbox.Settings, now time.Time) []finding {
 	if !open["submissions"] && !open["submission"] {
 		need("Settings", "/panel/settings", "Mail programs cannot send mail: both submission doors are closed.")
 	}
-	if len(s.IPv4)+len(s.IPv6) == 0 && !strings.HasSuffix(page.Status.Host, "localhost") {
+	for _, d := range page.Status.Domains {
+		switch last := page.Checks[d]; {
+		case local(d):
+		case last == nil:
+			need("Check them", domainPath(d)+"?check=1", "The DNS records of %s were not looked at yet.", d)
+		case last.Bad > 0:
+			need("Check again", domainPath(d)+"?check=1", "%s of %s, without which mail is lost or refused, %s.", count(last.Bad, "DNS record"), d, plural(last.Bad, "is not as it should be", "are not as they should be"))
+		}
+	}
+	if page.Cared && len(page.Certificates) == 0 {
+		need("Settings", "/panel/settings", "Mail programs do not trust this server yet: it has no certificate from an authority.")
+	}
+	if len(s.IPv4)+len(s.IPv6) == 0 && !local(page.Status.Host) {
 		need("Set them", "/panel/settings", "The public addresses of this server are not known, so the DNS advice has none.")
 	}
 	if d := page.Disk; d.Total > 0 && (d.Percent >= 90 || d.Free < 512<<20) {
@@ -148,13 +168,24 @@ func findings(page *overviewPage, s mailbox.Settings, now time.Time) []finding {
 		}
 	}
 	if stuck > 0 {
-		need("Look at them", "#queue", "%s could not be delivered at once and %s.", count(stuck, "message"), map[bool]string{true: "waits", false: "wait"}[stuck == 1])
+		need("Look at them", "#queue", "%s could not be delivered at once and %s.", count(stuck, "message"), plural(stuck, "waits", "wait"))
 	}
 	if n := page.Day.Failed; n > 0 {
-		need("Look at them", "/panel/trace?event=failed", "%s given up in the last 24 hours.", map[bool]string{true: "A message was", false: fmt.Sprintf("%d messages were", n)}[n == 1])
+		need("Look at them", "/panel/trace?event=failed", "%s given up in the last 24 hours.", plural(n, "A message was", fmt.Sprintf("%d messages were", n)))
 	}
 	return list
 }
+
+func plural(n int, one, more string) string {
+	if n == 1 {
+		return one
+	}
+	return more
+}
+
+// local tells of a name that is for trying things out, and in nobody's DNS (RFC 6761
+// section 6.3).
+func local(name string) bool { return name == "localhost" || strings.HasSuffix(name, ".localhost") }
 
 func (v *visit) lastDay() (day, error) {
 	var d day

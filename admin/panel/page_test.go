@@ -328,12 +328,14 @@ func TestRecordsAreChecked(t *testing.T) {
 	}
 	full := strings.ReplaceAll(zoneFile.Body.String(), "\t3600\tIN\t", " ") + "example.org. NS ns1.example.org.\nns1.example.org. A 192.0.2.53\n"
 	bare := strings.ReplaceAll(full, "example.org. MX", "elsewhere.example. MX")
+	wants(t, boss.get("/panel/"), http.StatusOK, "The DNS records of example.org were not looked at yet.")
 	for _, test := range []struct {
-		zone string
-		want []string
+		zone     string
+		want     []string
+		overview string
 	}{
-		{bare, []string{"without which mail is lost or refused", "MX MX missing"}},
-		{full, []string{"MX MX found"}},
+		{bare, []string{"without which mail is lost or refused", "MX MX missing"}, "1 DNS record of example.org, without which mail is lost or refused, is not as it should be."},
+		{full, []string{"MX MX found"}, "Mail works"},
 	} {
 		server := dnstest.NewMemory(t, test.zone)
 		w.office.Checks = records.Options{Resolver: "192.0.2.99", Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -342,6 +344,7 @@ func TestRecordsAreChecked(t *testing.T) {
 		got := boss.get("/panel/domains/example.org?check=1")
 		wants(t, got, http.StatusOK, test.want...)
 		sound(t, "check", got)
+		wants(t, boss.get("/panel/"), http.StatusOK, test.overview)
 	}
 }
 

@@ -159,7 +159,7 @@ func TestTestWithoutADoor(t *testing.T) {
 	w := newWorld(t)
 	w.office.Listeners = w.office.Listeners[1:]
 	boss := w.signIn("boss")
-	wants(t, boss.post("/panel/", "test", "address", "boss@example.org"), http.StatusBadRequest, "the door for mail from other servers is closed", "One thing needs a hand")
+	wants(t, boss.post("/panel/", "test", "address", "boss@example.org"), http.StatusBadRequest, "the door for mail from other servers is closed", "2 things need a hand")
 }
 
 // A message on its way out, refused for now and then given up.
@@ -189,7 +189,7 @@ func TestStoryOfMailThatWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(t, anna.get(path), http.StatusOK, "1 attempt so far", "Not taken for now by mx.far.example [192.0.2.5] TLS 1.3 for dan@far.example.", "The answer was: 451 4.7.1 Come back later", "C: RCPT TO:<dan@far.example>")
-	wants(t, boss.get("/panel/"), http.StatusOK, "One thing needs a hand", "1 message could not be delivered at once and waits.", "451 4.7.1 Come back later")
+	wants(t, boss.get("/panel/"), http.StatusOK, "2 things need a hand", "1 message could not be delivered at once and waits.", "451 4.7.1 Come back later")
 
 	if got := boss.post("/panel/", "queue retry", "id", row.ID.String()); got.Code != http.StatusSeeOther {
 		t.Errorf("retry: %d %s", got.Code, seen(got))
