@@ -58,6 +58,9 @@ func (v *visit) journey(id mailbox.BodyID, lines []mailbox.Line, rows []mailbox.
 	switch {
 	case begin.Event == mailbox.Submitted && begin.Account == v.account.ID, begin.Event == mailbox.Submitted && mine == nil:
 		j.Steps = outward(begin, lines, rows)
+		if mine != nil && mine.folder.Name == captured {
+			j.Steps[len(j.Steps)-1] = step{Name: "Captured", State: "done", At: begin.Time, Text: "in the mailbox " + captured + ": nothing left this machine"}
+		}
 		j.Live = len(rows) > 0 && time.Since(begin.Time) < liveFor
 	case first >= 0 || mine != nil:
 		j.Steps = inward(begin, first >= 0, mine)
@@ -65,6 +68,9 @@ func (v *visit) journey(id mailbox.BodyID, lines []mailbox.Line, rows []mailbox.
 	}
 	return j, nil
 }
+
+// captured is where `roost local` keeps what would have left the machine.
+const captured = "Captured"
 
 // liveFor is how long a page goes on looking whether a message has come further.
 const liveFor = 5 * time.Minute
@@ -99,7 +105,11 @@ func inward(l mailbox.Line, known bool, mine *copyOf) []step {
 	return []step{received, checked, stored, read}
 }
 
-var method = regexp.MustCompile(`\b(spf|dkim|dmarc)=([a-z]+)`)
+var (
+	// Quoted strings and comments hold what others wrote.
+	others = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\([^()]*\)`)
+	method = regexp.MustCompile(`^(spf|dkim|dmarc)=([a-z]+)\b`)
+)
 
 // verdicts puts our own Authentication-Results (RFC 8601), which stand in what was put in
 // front at delivery, into a few words.
@@ -109,15 +119,28 @@ func verdicts(prefix []byte) string {
 		return ""
 	}
 	var said []string
+	about := "sender not vouched for: "
 	for _, value := range h.All("Authentication-Results") {
-		for _, m := range method.FindAllStringSubmatch(value, -1) {
-			word := strings.ToUpper(m[1]) + " " + m[2]
-			if !slices.Contains(said, word) && len(said) < 6 {
+		for result := range strings.SplitSeq(others.ReplaceAllString(value, " "), ";") {
+			m := method.FindStringSubmatch(strings.TrimSpace(result))
+			if m == nil {
+				continue
+			}
+			switch m[0] {
+			case "dmarc=pass":
+				about = "sender confirmed: "
+			case "dmarc=fail":
+				about = "sender not confirmed: "
+			}
+			if word := strings.ToUpper(m[1]) + " " + m[2]; !slices.Contains(said, word) && len(said) < 6 {
 				said = append(said, word)
 			}
 		}
 	}
-	return strings.Join(said, ", ")
+	if said == nil {
+		return ""
+	}
+	return about + strings.Join(said, ", ")
 }
 
 // outward is the way of a message that one of us sent.

@@ -208,3 +208,49 @@ func TestStoryOfMailThatWaits(t *testing.T) {
 	wants(t, boss.get("/panel/"), http.StatusOK, "A message was given up in the last 24 hours.")
 	wants(t, w.signIn("bob").get(path), http.StatusNotFound)
 }
+
+// What the header says about the sender is told by our own results alone.
+func TestJourneyTellsWhoVouches(t *testing.T) {
+	w := newWorld(t)
+	anna := w.signIn("anna")
+	for field, want := range map[string]string{
+		"mail.example.org;\r\n\tspf=pass smtp.mailfrom=far.example;\r\n\tdkim=pass header.d=far.example;\r\n\tdmarc=pass header.from=far.example": "sender confirmed: SPF pass, DKIM pass, DMARC pass",
+		"mail.example.org; spf=softfail; dkim=none; dmarc=fail":                                                                                   "sender not confirmed: SPF softfail, DKIM none, DMARC fail",
+		`mail.example.org; spf=none reason="; dmarc=pass \"; dkim=pass" (; dkim=pass); dmarc=none header.from="dmarc=pass"`:                       "sender not vouched for: SPF none, DMARC none",
+		"mail.example.org; none": "known address, sound form, no loop",
+	} {
+		spool := w.store.NewSpool(0)
+		defer spool.Close()
+		if _, err := io.WriteString(spool, "Authentication-Results: mail.example.org; dmarc=pass\r\nSubject: x\r\n\r\nHello\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		got, err := w.store.Accept(context.Background(), mailbox.Intake{
+			Body: spool, Journal: []mailbox.Line{{Event: mailbox.Received, To: []string{"anna@example.org"}}},
+			Place: []mailbox.Placement{{Account: w.id("anna"), Prefix: []byte("Return-Path: <>\r\nAuthentication-Results: " + field + "\r\n")}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wants(t, anna.get("/panel/trace/"+got.ID.String()), http.StatusOK, want)
+	}
+}
+
+// What the demo keeps from the world says so.
+func TestJourneyOfCapturedMail(t *testing.T) {
+	w := newWorld(t)
+	spool := w.store.NewSpool(0)
+	defer spool.Close()
+	if _, err := io.WriteString(spool, "Subject: for dan\r\n\r\nHello\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.store.Accept(context.Background(), mailbox.Intake{
+		Body: spool, Place: []mailbox.Placement{{Account: w.id("anna"), Name: "Captured"}},
+		Journal: []mailbox.Line{{Event: mailbox.Submitted, Account: w.id("anna"), From: "anna@example.org", To: []string{"dan@far.example"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	anna := w.signIn("anna")
+	wants(t, anna.get("/panel/trace/"+got.ID.String()), http.StatusOK, "Handed in : done", "Captured : done", "nothing left this machine")
+	wants(t, anna.get("/panel/"), http.StatusOK, "Captured 1 unread of 1")
+}
