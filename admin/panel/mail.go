@@ -113,7 +113,7 @@ func names(value string) string {
 	return strings.Join(names, ", ")
 }
 
-// full is an address list with everything in it.
+// fullNames is address lists with everything in them.
 func fullNames(values []string) string {
 	var out []string
 	for _, value := range values {
