@@ -64,6 +64,8 @@ type serveFlags struct {
 	Cert          string `name:"cert" env:"ROOST_CERT" placeholder:"FILE" help:"A certificate that somebody else renews, as PEM, instead of ACME. It is read again when it changes."`
 	Key           string `name:"key" env:"ROOST_KEY" placeholder:"FILE" help:"The key of that certificate."`
 
+	TrustedProxy []netip.Prefix `env:"ROOST_TRUSTED_PROXY" placeholder:"ADDRESS/BITS" help:"The addresses of a web server in front of --http that is believed what it says of the browser (X-Forwarded-For, X-Forwarded-Proto); one on loopback always is."`
+
 	Resolver   string `env:"ROOST_RESOLVER" placeholder:"IP:PORT" help:"The DNS resolver to ask (default those of this machine)."`
 	ProbeMail  string `default:"gmail-smtp-in.l.google.com:25" placeholder:"HOST:PORT|off" help:"The mail server that the first start greets, to see whether port 25 is open outwards (default ${default})."`
 	ProbeClock string `default:"time.cloudflare.com:123" placeholder:"HOST:PORT|off" help:"The NTP server that the first start compares the clock with (default ${default})."`
@@ -196,6 +198,7 @@ func serve(ctx context.Context, f flags) error {
 		return cli.CannotUse(dir, err)
 	}
 	h.remote, h.witness = submit.Queue, h.resolver
+	h.office.Proxies = f.Serve.TrustedProxy
 	if unset {
 		h.questions = questions(f.Serve)
 	}

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"reflect"
 	"strings"
 	"time"
@@ -19,6 +20,10 @@ type Office struct {
 
 	// Checks say whom the checks of records and of the host ask; the zero value asks the world.
 	Checks records.Options
+
+	// Proxies are the web servers in front, besides those on loopback addresses, that are
+	// believed what they say of the browser behind them.
+	Proxies []netip.Prefix
 
 	// What only a running server knows.
 	Running   bool

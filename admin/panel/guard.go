@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -102,13 +103,25 @@ func peer(r *http.Request) netip.Addr {
 	return a.Addr().Unmap()
 }
 
-// proxied tells that a web server on this machine passes the request on. Nobody else is
-// believed to.
-func proxied(r *http.Request) bool {
-	return peer(r).IsLoopback() && (r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("X-Forwarded-Proto") != "")
+// believe takes away what the other end says of whom it passes on, unless it is a web
+// server on this machine or one that the owner named.
+func (p *panel) believe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := peer(r)
+		if !a.IsLoopback() && !slices.ContainsFunc(p.office.Proxies, func(n netip.Prefix) bool { return n.Contains(a) }) {
+			r.Header.Del("X-Forwarded-For")
+			r.Header.Del("X-Forwarded-Proto")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
-// client is who asks: the other end, or whom the web server on this machine names last.
+// proxied tells that a web server that is believed passes the request on.
+func proxied(r *http.Request) bool {
+	return r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("X-Forwarded-Proto") != ""
+}
+
+// client is who asks: the other end, or whom a web server in front names last.
 func client(r *http.Request) netip.Addr {
 	if proxied(r) {
 		list := r.Header.Values("X-Forwarded-For")

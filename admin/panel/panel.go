@@ -74,7 +74,7 @@ func New(o *admin.Office) http.Handler {
 	at("/panel/", p.signedIn(func(v *visit) error {
 		return refusal(admin.NotFound, "there is no page "+v.r.URL.Path)
 	}))
-	return p.encrypted(decent(http.NewCrossOriginProtection().Handler(mux)))
+	return p.believe(p.encrypted(decent(http.NewCrossOriginProtection().Handler(mux))))
 }
 
 // decent sets what every answer of the panel carries. A page that shows mail tightens it.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -163,6 +164,7 @@ func TestGuessersHaveToWait(t *testing.T) {
 func TestOnlyEncryptedOrAtHome(t *testing.T) {
 	w := newWorld(t)
 	w.office.Listeners = append(w.office.Listeners[:5:5], w.office.Listeners[5])
+	w.office.Proxies = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 	for _, test := range []struct {
 		url, from string
 		header    http.Header
@@ -185,6 +187,8 @@ func TestOnlyEncryptedOrAtHome(t *testing.T) {
 		{"http://mail.example.org/panel/sign-in", "127.0.0.1:1000", http.Header{"X-Forwarded-Proto": {"https"}, "X-Forwarded-For": {"192.0.2.7"}}, 200, "", "__Host-roost"},
 		{"http://mail.example.org/panel/sign-in", "127.0.0.1:1000", http.Header{"X-Forwarded-Proto": {"http"}, "X-Forwarded-For": {"192.0.2.7"}}, 307, "https://mail.example.org/panel/sign-in", ""},
 		{"http://localhost/panel/sign-in", "127.0.0.1:1000", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, 307, "https://localhost/panel/sign-in", ""},
+		// So does one that the owner named.
+		{"http://mail.example.org/panel/sign-in", "198.51.100.9:1000", http.Header{"X-Forwarded-Proto": {"https"}}, 200, "", "__Host-roost"},
 		// Nobody else is believed.
 		{"http://mail.example.org/panel/sign-in", "192.0.2.7:1000", http.Header{"X-Forwarded-Proto": {"https"}}, 307, "https://mail.example.org/panel/sign-in", ""},
 	} {
