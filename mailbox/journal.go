@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+	"unicode/utf8"
 )
 
 // Event is what a journal line tells of.
@@ -28,7 +29,7 @@ type Line struct {
 	Account   AccountID `json:"account,omitempty"` // whose mail it is, where one is known
 	From      string    `json:"from"`
 	To        []string  `json:"to,omitempty"`
-	Subject   string    `json:"subject,omitempty"`
+	Subject   string    `json:"subject,omitempty"` // this and MessageID are cut after 300 bytes
 	MessageID string    `json:"message_id,omitempty"`
 	Size      int64     `json:"size,omitempty"`
 	Remote    string    `json:"remote,omitempty"` // the other server or client: address, name, TLS
@@ -70,9 +71,25 @@ func (tx *tx) log(l Line) error {
 	if l.Time.IsZero() {
 		l.Time = time.Now().UTC()
 	}
+	l.Subject, l.MessageID = cut(l.Subject), cut(l.MessageID)
 	seq, err := tx.nextSequence(bJournal)
 	if err != nil {
 		return err
 	}
 	return tx.putJSON(bJournal, be64(seq), &l)
+}
+
+// maxLineText is how much of a header field a line keeps, in bytes: strangers
+// write it.
+const maxLineText = 300
+
+func cut(s string) string {
+	if len(s) <= maxLineText {
+		return s
+	}
+	n := maxLineText
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func submit(t *testing.T, s *Store, from Account, domains ...string) {
@@ -104,5 +106,22 @@ func TestNoticeComesExactlyOnce(t *testing.T) {
 		return l.Event == Failed && l.Outbox == due[0].ID && l.Message == due[0].Body
 	}); err != nil || n != 1 {
 		t.Errorf("%d journal lines, %v", n, err)
+	}
+}
+
+func TestJournalKeepsLittleOfWhatStrangersWrite(t *testing.T) {
+	s, _, _ := newStore(t, Options{})
+	long := strings.Repeat("é", 5000)
+	if err := s.Log(context.Background(), Line{Event: Received, Subject: "x" + long, MessageID: "short"}); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Journal(func(l Line) bool {
+		if len(l.Subject) > maxLineText+3 || !utf8.ValidString(l.Subject) || !strings.HasSuffix(l.Subject, "é…") || l.MessageID != "short" {
+			t.Errorf("kept %d bytes: %q, %q", len(l.Subject), l.Subject, l.MessageID)
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

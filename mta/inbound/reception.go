@@ -145,8 +145,8 @@ func deliveredTo(p smtp.Path, hostname string) string {
 func (m *reception) line(e mailbox.Event) mailbox.Line {
 	l := m.session.line(e)
 	l.Size = m.spool.Size()
-	l.Subject = cut(m.header.Text("Subject"))
-	l.MessageID = cut(m.header.Get("Message-ID"))
+	l.Subject = m.header.Text("Subject")
+	l.MessageID = m.header.Get("Message-ID")
 	if m.verdict != nil {
 		l.Detail = append(l.Detail, m.verdict.Lines()...)
 	}
@@ -154,18 +154,4 @@ func (m *reception) line(e mailbox.Event) mailbox.Line {
 		l.Detail = append(l.Detail, fmt.Sprintf("Taken out: %d Authentication-Results in our name, which we had not written", m.forged))
 	}
 	return l
-}
-
-// maxJournalText bounds a header field's text in the journal, in octets.
-const maxJournalText = 300
-
-func cut(s string) string {
-	if len(s) <= maxJournalText {
-		return s
-	}
-	n := maxJournalText
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n] + "…"
 }

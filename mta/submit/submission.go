@@ -196,7 +196,7 @@ func (m *submission) rows(remote []recipient) []mailbox.Outgoing {
 func (m *submission) line(e mailbox.Event) mailbox.Line {
 	l := mailbox.Line{
 		Event: e, Account: m.account.ID, From: m.from.String(), Remote: m.remote(),
-		Subject: cut(m.header.Text("Subject")), MessageID: cut(m.header.Get("Message-ID")),
+		Subject: m.header.Text("Subject"), MessageID: m.header.Get("Message-ID"),
 	}
 	if m.raw != nil {
 		l.Size = m.raw.Size()
@@ -208,20 +208,6 @@ func (m *submission) line(e mailbox.Event) mailbox.Line {
 		l.To = append(l.To, r.path.String())
 	}
 	return l
-}
-
-// maxJournalText bounds a header field's text in the journal, in octets.
-const maxJournalText = 300
-
-func cut(s string) string {
-	if len(s) <= maxJournalText {
-		return s
-	}
-	n := maxJournalText
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n] + "…"
 }
 
 func ascii(b []byte) bool {
