@@ -72,6 +72,7 @@ func (s *Store) Accept(ctx context.Context, in Intake) (Accepted, error) {
 // staged is an Intake whose body is in a pack already.
 type staged struct {
 	*Intake
+	packs *packs
 	id    BodyID
 	row   bodyRow
 	facts Facts // but for what differs by placement
@@ -88,7 +89,7 @@ func (s *Store) stage(in *Intake) (*staged, error) {
 		return nil, fmt.Errorf("parse the message: %w", err)
 	}
 	now := time.Now()
-	st := &staged{Intake: in, id: in.Body.id}
+	st := &staged{Intake: in, packs: s.packs, id: in.Body.id}
 	if in.Body.used {
 		st.id = BodyID(s.bodyID.Add(1))
 	}
@@ -139,6 +140,9 @@ func (p *Placement) target() string {
 }
 
 func (tx *tx) accept(st *staged) (Accepted, error) {
+	if !st.packs.trusted(st.row.pack) {
+		return Accepted{}, ErrFull // only a full disk lets the store go on after a failed sync
+	}
 	for i := range st.Place {
 		if err := tx.admit(&st.Place[i], st.facts.Size); err != nil {
 			return Accepted{}, err

@@ -30,6 +30,10 @@ type packs struct {
 	end   int64      // of the last
 	next  packNumber
 	dirty map[packNumber]bool // written, and not synced since
+
+	// A sync of these failed: the kernel may have dropped what was appended and
+	// not yet committed, and another sync would not tell.
+	suspect map[packNumber]bool
 }
 
 // packRow is what the store knows of one pack.
@@ -45,7 +49,7 @@ func packName(n packNumber) string { return fmt.Sprintf("%08d.pack", n) }
 // than its row says holds what was not committed when the process died: it is
 // left as it is, in case an old roost.db was put back, and a new one is begun.
 func openPacks(dir string, tx *tx) (*packs, error) {
-	p := &packs{dir: dir, files: make(map[packNumber]*os.File), dirty: make(map[packNumber]bool), next: 1}
+	p := &packs{dir: dir, files: make(map[packNumber]*os.File), dirty: make(map[packNumber]bool), suspect: make(map[packNumber]bool), next: 1}
 	names, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -152,21 +156,41 @@ func (p *packs) begin() error {
 	return nil
 }
 
-// sync makes all that was appended before the call durable.
+// sync makes all that was appended before the call durable. After an error,
+// nothing more that was appended to the same packs may be committed.
 func (p *packs) sync() error {
 	p.mu.Lock()
-	var files []*os.File
+	dirty := make(map[packNumber]*os.File, len(p.dirty))
 	for n := range p.dirty {
-		files = append(files, p.files[n])
+		dirty[n] = p.files[n]
 	}
 	clear(p.dirty)
 	p.mu.Unlock()
-	for _, f := range files {
+	for _, f := range dirty {
 		if err := fdatasync(f); err != nil {
+			for n := range dirty {
+				p.distrust(n)
+			}
 			return err
 		}
 	}
 	return nil
+}
+
+// distrust ends a pack: what was committed from it stays, nothing is added.
+func (p *packs) distrust(n packNumber) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.suspect[n] = true
+	if p.last == n {
+		p.last = 0
+	}
+}
+
+func (p *packs) trusted(n packNumber) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return !p.suspect[n]
 }
 
 // readAt fills b from a pack. ErrNotFound when the pack is gone: all in it was

@@ -263,6 +263,35 @@ func TestAfterAWriteErrorNothingIsTaken(t *testing.T) {
 	s.Close()
 }
 
+// A full disk may show only when the pack is synced. The kernel then forgets
+// what it could not write, also for those who have not come to their commit yet.
+func TestNothingIsCommittedFromAPackWhoseSyncFailed(t *testing.T) {
+	s, ann, _ := newStore(t, Options{})
+	accept(t, s, hello(1), Placement{Account: ann.ID})
+	spool := s.NewSpool(0)
+	defer spool.Close()
+	io.WriteString(spool, hello(2))
+	st, err := s.stage(&Intake{Body: spool, Place: []Placement{{Account: ann.ID}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.packs.distrust(st.row.pack)
+	err = s.update(context.Background(), func(tx *tx) error {
+		_, err := tx.accept(st)
+		return err
+	})
+	if !errors.Is(err, ErrFull) {
+		t.Errorf("committed from a pack whose sync failed: %v", err)
+	}
+	third := accept(t, s, hello(3), Placement{Account: ann.ID})
+	if got := readAll(t, s, ann.ID, InboxID, third.Placed[0].UID); got != hello(3) || third.Placed[0].UID != 2 {
+		t.Errorf("UID %d is %q", third.Placed[0].UID, got)
+	}
+	if got := readAll(t, s, ann.ID, InboxID, 1); got != hello(1) {
+		t.Errorf("what was committed before is %q", got)
+	}
+}
+
 func TestFullDisk(t *testing.T) {
 	s, ann, _ := newStore(t, Options{})
 	accept(t, s, hello(1), Placement{Account: ann.ID})
