@@ -29,12 +29,8 @@ func hostCheck(ctx context.Context, o *Office, a *hostCheckArgs) (HostFindings, 
 	return o.checkHost(ctx, checks)
 }
 
-// CheckHost looks, within half a minute, at what the world must grant this server: addresses
+// checkHost looks, within half a minute, at what the world must grant this server: addresses
 // and reverse names, outbound port 25, and a place on no block list.
-func (o *Office) CheckHost(ctx context.Context) (HostFindings, error) {
-	return o.checkHost(ctx, o.Checks)
-}
-
 func (o *Office) checkHost(ctx context.Context, checks records.Options) (HostFindings, error) {
 	setup, err := o.Setup("")
 	if err != nil {

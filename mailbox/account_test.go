@@ -102,6 +102,20 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+func TestDeviceLogsInWhileNothingCanBeWritten(t *testing.T) {
+	s, ann, _ := newStore(t, Options{})
+	ctx := context.Background()
+	_, secret, err := s.AddDevice(ctx, ann.Address, "phone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.broken.Store(true)
+	if a, err := s.Login(ctx, "ann", secret); err != nil || a.ID != ann.ID {
+		t.Errorf("Login: %v", err)
+	}
+	s.broken.Store(false)
+}
+
 // RFC 7677 3 has a whole exchange; its keys follow from password, salt and
 // count by RFC 5802 3. Here: that the client's proof in it is right for them.
 func TestScramKeys(t *testing.T) {

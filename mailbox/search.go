@@ -291,10 +291,14 @@ func (c *candidate) inText(q *Query) (bool, error) {
 	}
 	if !c.read {
 		var b strings.Builder
-		if err := c.part.WriteText(&b, c.msg, maxSearchText); err != nil && !errors.Is(err, message.ErrTooLong) {
+		w := message.FoldWriter{W: &b}
+		if err := c.part.WriteText(&w, c.msg, maxSearchText); err != nil && !errors.Is(err, message.ErrTooLong) {
 			return false, err
 		}
-		c.body, c.read = message.Fold(b.String()), true
+		if err := w.Close(); err != nil {
+			return false, err
+		}
+		c.body, c.read = b.String(), true
 	}
 	return strings.Contains(c.body, q.Text), nil
 }

@@ -45,7 +45,6 @@ type Client struct {
 	r          *bufio.Reader
 	w          *bufio.Writer
 	transcript *Transcript
-	greeting   Reply
 	ext        map[string]string
 }
 
@@ -55,12 +54,13 @@ type Client struct {
 func NewClient(ctx context.Context, conn net.Conn, t *Transcript) (*Client, error) {
 	c := &Client{transcript: t}
 	c.use(conn)
+	var greeting Reply
 	err := c.during(ctx, waitGreeting, func() (err error) {
-		c.greeting, err = readReply(c.r, c.transcript)
+		greeting, err = readReply(c.r, c.transcript)
 		return err
 	})
-	if err == nil && c.greeting.Code != 220 {
-		err = c.greeting
+	if err == nil && greeting.Code != 220 {
+		err = greeting
 	}
 	if err != nil {
 		return nil, fmt.Errorf("greeting: %w", err)
@@ -73,9 +73,6 @@ func (c *Client) use(conn net.Conn) {
 	c.r = bufio.NewReaderSize(conn, 4096)
 	c.w = bufio.NewWriterSize(conn, 16<<10)
 }
-
-// Greeting is the 220 reply that the server began with.
-func (c *Client) Greeting() Reply { return c.greeting }
 
 // Hello says EHLO with a name, and HELO where EHLO is not known. It is said
 // again after StartTLS.
