@@ -428,6 +428,7 @@ func (h *house) live(ctx context.Context, greet func() error) error {
 	if h.remote == submit.Queue {
 		running.Go(func() { fail(outbox.Run(ctx)) })
 	}
+	running.Go(func() { h.store.Maintain(ctx) })
 	if h.keys.run != nil {
 		running.Go(func() { fail(h.keys.run(ctx)) })
 	}
