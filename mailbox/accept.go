@@ -3,7 +3,6 @@ package mailbox
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"roost/mailbox/message"
@@ -61,12 +60,45 @@ func (s *Store) Accept(ctx context.Context, in Intake) (Accepted, error) {
 	if err != nil {
 		return Accepted{}, err
 	}
+	defer s.unstage(st)
 	var out Accepted
 	err = s.update(ctx, func(tx *tx) (err error) {
 		out, err = tx.accept(st)
 		return err
 	})
 	return out, err
+}
+
+// AcceptAll is Accept for several messages in one commit: all or none.
+func (s *Store) AcceptAll(ctx context.Context, all []Intake) ([]Accepted, error) {
+	var staged []*staged
+	defer func() {
+		for _, st := range staged {
+			s.unstage(st)
+		}
+	}()
+	places := 0
+	for i := range all {
+		st, err := s.stage(&all[i])
+		if err != nil {
+			return nil, err
+		}
+		staged = append(staged, st)
+		places += len(all[i].Place)
+	}
+	out := make([]Accepted, len(all))
+	err := s.updateMany(ctx, places, func(tx *tx) (err error) {
+		for i, st := range staged {
+			if out[i], err = tx.accept(st); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // staged is an Intake whose body is in a pack already.
@@ -102,41 +134,63 @@ func (s *Store) stage(in *Intake) (*staged, error) {
 		Envelope:   message.AppendEnvelope(nil, part.Header),
 		Structure:  message.AppendBodyStructure(nil, part, true),
 	}
-	chunks := &Spool{dir: s.dir, limit: math.MaxInt64}
-	defer chunks.Close()
-	h := recordHead{id: st.id, raw: in.Body.Size(), date: now, from: in.From}
-	if h.chunks, err = compress(s.zip, in.Body.Reader(), h.raw, chunks); err != nil {
-		return nil, fmt.Errorf("compress the message: %w", err)
-	}
 	for i := range in.Place {
-		p := &in.Place[i]
-		if p.Date.IsZero() {
-			p.Date = now
+		if in.Place[i].Date.IsZero() {
+			in.Place[i].Date = now
 		}
-		if i == 0 {
-			h.date = p.Date
-		}
-		h.places = append(h.places, recordPlace{p.Account, p.target(), p.Flags, p.Prefix})
 	}
-	start := h.encode()
-	st.row = bodyRow{head: int64(len(start)), stored: chunks.Size(), raw: h.raw}
-	if st.row.pack, st.row.offset, err = s.packs.append(start, chunks); err != nil {
+	h := recordHead{id: st.id, raw: in.Body.Size(), stored: now, from: in.From}
+	if err := s.describe(&h, in); err != nil {
+		return nil, err
+	}
+	var last []byte
+	h.chunks, last = in.Body.record()
+	start, size := h.encode(), in.Body.stored()+int64(len(last))
+	if len(start) > preambleLength+maxHead {
+		return nil, faultf(ErrLimit, "too many recipients for one message")
+	}
+	st.row = bodyRow{head: int64(len(start)), stored: size, raw: h.raw}
+	if st.row.pack, st.row.offset, err = s.packs.append(start, in.Body.storedReader(last), size); err != nil {
 		return nil, s.trouble(fmt.Errorf("write the pack: %w", err))
 	}
 	return st, nil
 }
 
-// target names the mailbox for the record in the pack.
-func (p *Placement) target() string {
-	switch {
-	case p.Folder != 0:
-		return fmt.Sprintf("#%d", p.Folder)
-	case p.Use != "":
-		return string(p.Use)
-	case p.Name != "":
-		return p.Name
+// unstage is called when a staged message is committed, or given up.
+func (s *Store) unstage(st *staged) { s.packs.unpin(st.row.pack) }
+
+// describe writes into a record's head where the message goes, by name as well.
+// What is not there any more, the commit finds out.
+func (s *Store) describe(h *recordHead, in *Intake) error {
+	for i := range in.Queue {
+		o := &in.Queue[i]
+		r := recordRoute{account: o.Account, domain: o.Domain, eightBit: o.EightBit, utf8: o.UTF8}
+		for _, to := range o.Recipients {
+			r.recipients = append(r.recipients, to.Address)
+		}
+		h.routes = append(h.routes, r)
 	}
-	return Inbox
+	return s.view(func(tx *tx) error {
+		addresses := make(map[AccountID]string)
+		for i := range in.Place {
+			p := &in.Place[i]
+			r := recordPlace{account: p.Account, folder: p.Folder, name: p.Name, flags: p.Flags, keywords: p.Keywords, date: p.Date, prefix: p.Prefix}
+			if _, ok := addresses[p.Account]; !ok {
+				addresses[p.Account] = ""
+				if row, err := tx.account(p.Account); err == nil {
+					addresses[p.Account] = string(row.Address)
+				}
+			}
+			r.address = addresses[p.Account]
+			if p.Name == "" || p.Folder != 0 || p.Use != "" {
+				if f, err := tx.target(p); err == nil {
+					r.folder, r.name = f.ID, f.Name
+				}
+			}
+			h.places = append(h.places, r)
+		}
+		return nil
+	})
 }
 
 func (tx *tx) accept(st *staged) (Accepted, error) {

@@ -2,8 +2,10 @@ package mailbox
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -66,6 +68,11 @@ func (tx *tx) addBody(id BodyID, row bodyRow) error {
 	if err := tx.putPackRow(row.pack, p); err != nil {
 		return err
 	}
+	if bodies := tx.Bucket(bBodies); bodies.Sequence() < uint64(id) {
+		if err := bodies.SetSequence(uint64(id)); err != nil { // a number is never given twice
+			return err
+		}
+	}
 	return tx.putBodyRow(id, row)
 }
 
@@ -80,7 +87,8 @@ func (tx *tx) retain(id BodyID, n int64) error {
 }
 
 // release notes that a row no longer needs a body. The last one frees it, and
-// the last body of a full pack frees the pack.
+// the last body of a full pack frees the pack. The row of the pack stays until
+// the file is gone, see sweepPacks.
 func (tx *tx) release(id BodyID) error {
 	row, err := tx.bodyRow(id)
 	if err != nil {
@@ -98,9 +106,8 @@ func (tx *tx) release(id BodyID) error {
 	}
 	p.live -= row.head + row.stored
 	p.records--
-	if p.records == 0 && p.size >= packSize {
+	if p.records == 0 && tx.packs.idle(row.pack) {
 		tx.deadPacks = append(tx.deadPacks, row.pack)
-		return tx.delete(bPacks, be32(uint32(row.pack)))
 	}
 	return tx.putPackRow(row.pack, p)
 }
@@ -118,6 +125,7 @@ type Message struct {
 	whole  []byte  // the record, when it is small enough to be read at once
 	open   int     // the chunk that is in text
 	text   []byte
+	buf    []byte // for the stored bytes of a chunk
 }
 
 // wholeRecord is the size up to which a record is read in one go.
@@ -157,6 +165,34 @@ func (m *Message) Reader() *io.SectionReader { return io.NewSectionReader(m, 0, 
 func (m *Message) readBody(p []byte, off int64) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	n, err := m.readPack(p, off)
+	for errors.Is(err, errPackGone) {
+		if err = m.find(); err == nil {
+			n, err = m.readPack(p, off)
+		}
+	}
+	return n, err
+}
+
+// find looks for the body again after its pack was removed: the message was
+// expunged, or the pack was rewritten.
+func (m *Message) find() error {
+	gone := m.row.pack
+	err := m.s.view(func(tx *tx) (err error) {
+		if tx.Bucket(bBodies).Get(be64(uint64(m.Body))) == nil {
+			return faultf(ErrNotFound, "the message was expunged")
+		}
+		m.row, err = tx.bodyRow(m.Body)
+		return err
+	})
+	if err == nil && m.row.pack == gone {
+		err = fmt.Errorf("pack %d is missing: %w", gone, ErrCorrupt)
+	}
+	m.chunks, m.whole, m.text = nil, nil, nil
+	return err
+}
+
+func (m *Message) readPack(p []byte, off int64) (int, error) {
 	if m.chunks == nil {
 		if err := m.readHead(); err != nil {
 			return 0, err
@@ -213,7 +249,8 @@ func (m *Message) readChunk(i int) error {
 	if m.whole != nil {
 		stored = m.whole[off : off+c.stored]
 	} else {
-		stored = make([]byte, c.stored)
+		m.buf = slices.Grow(m.buf[:0], int(c.stored))
+		stored = m.buf[:c.stored]
 		if err := m.s.packs.readAt(m.row.pack, stored, m.row.offset+m.row.head+off); err != nil {
 			return fmt.Errorf("read a message from pack %d: %w", m.row.pack, err)
 		}

@@ -135,7 +135,7 @@ func (s *Store) begin() (*tx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
-	return &tx{Tx: t}, nil
+	return &tx{Tx: t, packs: s.packs}, nil
 }
 
 // rerun runs the batch again on a fresh transaction. A closure that fails now
@@ -217,12 +217,20 @@ func (s *Store) finish(t *tx, changed bool) error {
 // trouble tells a full disk, which passes, from every other write error, after
 // which nobody knows what the disk holds: the store takes no more changes.
 func (s *Store) trouble(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return ErrFull
+	if err = s.full(err); errors.Is(err, ErrFull) {
+		return err
 	}
 	if !errors.Is(err, bolterrors.ErrTxClosed) {
 		s.broken.Store(true)
 		s.log.Error("the store met a write error and takes no more changes", "error", err)
 	}
 	return fmt.Errorf("%w (%w)", ErrBroken, err)
+}
+
+// full makes ErrFull of a write error that says that the disk has no room.
+func (s *Store) full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return ErrFull
+	}
+	return err
 }

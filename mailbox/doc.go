@@ -17,7 +17,9 @@
 // and one damaged page may take the mail along. A pack is only ever appended
 // to: what is in it stays readable whatever happens to roost.db, a backup copies
 // new files, and FETCH reads with pread while no transaction is open. record.go
-// tells what a record in a pack is.
+// tells what a record in a pack is. A message goes in by chunks of 256 KB, which
+// spool.go compresses while it comes in, so that memory is bounded whatever its
+// size.
 //
 // # The promise
 //

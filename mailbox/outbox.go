@@ -132,6 +132,7 @@ func (s *Store) FinishAttempt(ctx context.Context, id OutboxID, r Result) error 
 		if notice, err = s.stage(r.Notice); err != nil {
 			return err
 		}
+		defer s.unstage(notice)
 	}
 	return s.update(ctx, func(tx *tx) error {
 		o, err := tx.outgoing(id)

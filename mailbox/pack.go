@@ -4,8 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +34,10 @@ type packs struct {
 	next  packNumber
 	dirty map[packNumber]bool // written, and not synced since
 
+	// Somebody needs the pack, though no row may say so: a record in it waits to
+	// be committed, or a backup copies it. Only the pack that grows gets records.
+	pins map[packNumber]int
+
 	// A sync of these failed: the kernel may have dropped what was appended and
 	// not yet committed, and another sync would not tell.
 	suspect map[packNumber]bool
@@ -48,26 +55,41 @@ func packName(n packNumber) string { return fmt.Sprintf("%08d.pack", n) }
 // openPacks opens every pack that the store has rows in. A pack that is longer
 // than its row says holds what was not committed when the process died: it is
 // left as it is, in case an old roost.db was put back, and a new one is begun.
-func openPacks(dir string, tx *tx) (*packs, error) {
-	p := &packs{dir: dir, files: make(map[packNumber]*os.File), dirty: make(map[packNumber]bool), suspect: make(map[packNumber]bool), next: 1}
+// clean tells that there is nothing of the kind. One that is missing or too
+// short is told of, and what is left of the mail is served.
+func openPacks(dir string, tx *tx, log *slog.Logger) (p *packs, clean bool, err error) {
+	p = &packs{
+		dir: dir, next: packNumber(tx.Bucket(bPacks).Sequence()) + 1,
+		files: make(map[packNumber]*os.File), dirty: make(map[packNumber]bool),
+		suspect: make(map[packNumber]bool), pins: make(map[packNumber]int),
+	}
 	names, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	clean = true
 	for _, e := range names {
 		if base, ok := strings.CutSuffix(e.Name(), ".pack"); ok {
 			if n, err := strconv.ParseUint(base, 10, 32); err == nil {
 				p.next = max(p.next, packNumber(n)+1)
+				clean = clean && tx.Bucket(bPacks).Get(be32(uint32(n))) != nil
 			}
 		}
 	}
 	err = tx.each(bPacks, nil, func(k, v []byte) error {
 		n := packNumber(binary.BigEndian.Uint32(k))
+		p.next = max(p.next, n+1)
 		row, err := parsePackRow(v)
 		if err != nil {
 			return err
 		}
 		f, err := os.OpenFile(filepath.Join(dir, packName(n)), os.O_RDWR, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			if row.records > 0 {
+				log.Error("a pack is missing: run `roost check`", "pack", n, "messages", row.records)
+			}
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("open pack %d: %w", n, err)
 		}
@@ -76,16 +98,24 @@ func openPacks(dir string, tx *tx) (*packs, error) {
 		if err != nil {
 			return err
 		}
-		if p.last = 0; st.Size() == row.size && n+1 == p.next {
+		switch p.last = 0; {
+		case st.Size() == row.size:
 			p.last, p.end = n, row.size
+		case st.Size() > row.size:
+			clean = false
+		default:
+			log.Error("a pack is shorter than it was: run `roost check`", "pack", n, "bytes", st.Size(), "want", row.size)
 		}
 		return nil
 	})
 	if err != nil {
 		p.close()
-		return nil, err
+		return nil, false, err
 	}
-	return p, nil
+	if p.last+1 != p.next {
+		p.last = 0
+	}
+	return p, clean, nil
 }
 
 func (p *packs) close() error {
@@ -100,23 +130,33 @@ func (p *packs) close() error {
 }
 
 // append reserves room for a record and writes it: the start, which tells where
-// the next record begins, before anyone else can append, and the rest, which
-// may be large, beside others. What it wrote is durable after the next sync.
-func (p *packs) append(start []byte, rest *Spool) (packNumber, int64, error) {
-	n, off, f, err := p.reserve(start, rest.Size())
-	if err != nil {
-		return 0, 0, err
-	}
-	at := off + int64(len(start))
-	for buf, done := make([]byte, min(rest.Size(), 1<<20)), int64(0); done < rest.Size(); {
-		k, err := rest.ReadAt(buf[:min(int64(len(buf)), rest.Size()-done)], done)
-		if k == 0 {
-			return 0, 0, fmt.Errorf("read the spool: %w", err)
-		}
-		if _, err := f.WriteAt(buf[:k], at+done); err != nil {
+// the next record begins, before anyone else can append, and the rest, if it is
+// large, beside others. What it wrote is durable after the next sync. The pack
+// is pinned: the caller unpins it when the record's row is committed, or given up.
+func (p *packs) append(start []byte, rest io.Reader, size int64) (packNumber, int64, error) {
+	if size <= wholeRecord {
+		start = slices.Grow(start, int(size))[:len(start)+int(size)]
+		if _, err := io.ReadFull(rest, start[len(start)-int(size):]); err != nil {
 			return 0, 0, err
 		}
-		done += int64(k)
+		size = 0
+	}
+	n, off, f, err := p.reserve(start, size)
+	if err != nil || size == 0 {
+		return n, off, err
+	}
+	at := off + int64(len(start))
+	for buf := make([]byte, min(size, 1<<20)); size > 0 && err == nil; {
+		buf = buf[:min(int64(len(buf)), size)]
+		if _, err = io.ReadFull(rest, buf); err == nil {
+			_, err = f.WriteAt(buf, at)
+		}
+		at += int64(len(buf))
+		size -= int64(len(buf))
+	}
+	if err != nil {
+		p.unpin(n)
+		return 0, 0, err
 	}
 	p.mu.Lock()
 	p.dirty[n] = true
@@ -124,6 +164,7 @@ func (p *packs) append(start []byte, rest *Spool) (packNumber, int64, error) {
 	return n, off, nil
 }
 
+// reserve writes the start of a record and keeps the room behind it.
 func (p *packs) reserve(start []byte, rest int64) (packNumber, int64, *os.File, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,11 +175,38 @@ func (p *packs) reserve(start []byte, rest int64) (packNumber, int64, *os.File, 
 	}
 	f, off := p.files[p.last], p.end
 	if _, err := f.WriteAt(start, off); err != nil {
-		p.last = 0 // what is at the end of this one is not known
+		if f.Truncate(off) != nil {
+			p.last = 0 // what is at the end of this one is not known
+		}
 		return 0, 0, nil, err
 	}
 	p.end += int64(len(start)) + rest
+	p.dirty[p.last] = true
+	p.pins[p.last]++
 	return p.last, off, f, nil
+}
+
+// pin keeps a pack from being removed.
+func (p *packs) pin(n packNumber) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pins[n]++
+}
+
+func (p *packs) unpin(n packNumber) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pins[n]--; p.pins[n] == 0 {
+		delete(p.pins, n)
+	}
+}
+
+// idle tells that nothing will be added to a pack and nobody has pinned it: once
+// no row needs it, it may go.
+func (p *packs) idle(n packNumber) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return n != p.last && p.pins[n] == 0
 }
 
 func (p *packs) begin() error {
@@ -193,28 +261,42 @@ func (p *packs) trusted(n packNumber) bool {
 	return !p.suspect[n]
 }
 
-// readAt fills b from a pack. ErrNotFound when the pack is gone: all in it was
-// expunged.
+// errPackGone tells a reader to look up the body's row again.
+var errPackGone = errors.New("the pack is gone")
+
+// readAt fills b from a pack. errPackGone when it was removed.
 func (p *packs) readAt(n packNumber, b []byte, off int64) error {
 	p.mu.RLock()
-	defer p.mu.RUnlock()
 	f := p.files[n]
+	p.mu.RUnlock()
 	if f == nil {
-		return faultf(ErrNotFound, "the message was expunged")
+		return errPackGone
 	}
 	_, err := f.ReadAt(b, off)
+	switch {
+	case errors.Is(err, os.ErrClosed):
+		return errPackGone
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("pack %d ends too early: %w", n, ErrCorrupt)
+	}
 	return err
 }
 
+// remove deletes a pack that no row needs.
 func (p *packs) remove(n packNumber) error {
 	p.mu.Lock()
 	f := p.files[n]
 	delete(p.files, n)
+	delete(p.dirty, n)
 	p.mu.Unlock()
-	if f == nil {
+	if f != nil {
+		f.Close()
+	}
+	err := os.Remove(filepath.Join(p.dir, packName(n)))
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(f.Close(), os.Remove(filepath.Join(p.dir, packName(n))))
+	return err
 }
 
 func parsePackRow(v []byte) (packRow, error) {
@@ -236,6 +318,11 @@ func (tx *tx) putPackRow(n packNumber, row packRow) error {
 	b = binary.AppendUvarint(b, uint64(row.size))
 	b = binary.AppendUvarint(b, uint64(row.live))
 	b = binary.AppendUvarint(b, uint64(row.records))
+	if packs := tx.Bucket(bPacks); packs.Sequence() < uint64(n) {
+		if err := packs.SetSequence(uint64(n)); err != nil { // a number is never given twice
+			return err
+		}
+	}
 	return tx.put(bPacks, be32(uint32(n)), b)
 }
 

@@ -4,7 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -13,18 +14,31 @@ import (
 // A record is one message body in a pack, with what is needed to put it back
 // where it was delivered if roost.db is lost:
 //
-//	magic "ROO1" | head length u32 | body length u64 | crc of the head u32 | crc of these 20 bytes u32
-//	head:  id, raw length, INTERNALDATE (unix seconds, zone minutes), reverse-path,
-//	       count × (account, mailbox name, flags, prefix),
+//	magic "ROO2" | head length u32 | body length u64 | crc of the head u32 | crc of these 20 bytes u32
+//	head:  id, raw length, when it was stored, reverse-path,
+//	       count × (account, its address, mailbox, its name, flags, count × keyword, INTERNALDATE, prefix),
+//	       count × (account, domain, needs, count × recipient),
 //	       count × chunk (stored length, kind, crc of the stored bytes u32)
 //	body:  the chunks, each 256 KB of the message (the last one less), as they are or by zstd
 //
 // Fixed numbers are big-endian, the others varints, strings have their length
-// before them; crc is CRC-32C. Chunks let a message be written and read by
-// range with bounded memory.
+// before them; a time is unix seconds and the zone's minutes; needs is 1 for
+// 8BITMIME and 2 for SMTPUTF8; crc is CRC-32C. Chunks let a message be written
+// and read by range with bounded memory. Accounts and mailboxes have their names
+// beside their numbers, because numbers mean nothing without roost.db; a mailbox
+// number of 0 is one that the delivery made. A record is copied as it is when
+// its pack is rewritten, so it tells of the delivery for good.
+//
+// Stores of format 1 have records that begin with "ROO1" and are read as well.
+// Their head is
+//
+//	id, raw length, INTERNALDATE, reverse-path,
+//	count × (account, mailbox name, flags, prefix),
+//	count × chunk
 
 const (
-	recordMagic    = "ROO1"
+	recordMagic    = "ROO2"
+	recordMagic1   = "ROO1"
 	preambleLength = 24
 	chunkSize      = 256 << 10
 	maxHead        = 16 << 20
@@ -44,17 +58,32 @@ type chunk struct {
 type recordHead struct {
 	id     BodyID
 	raw    int64
-	date   time.Time
+	stored time.Time
 	from   string
 	places []recordPlace
+	routes []recordRoute
 	chunks []chunk
 }
 
+// recordPlace is one copy as it was delivered.
 type recordPlace struct {
-	account AccountID
-	folder  string
-	flags   Flags
-	prefix  []byte
+	account  AccountID
+	address  string // empty in format 1
+	folder   FolderID
+	name     string
+	flags    Flags
+	keywords []string
+	date     time.Time
+	prefix   []byte
+}
+
+// recordRoute is one domain that the message was to be sent to.
+type recordRoute struct {
+	account    AccountID
+	domain     string
+	eightBit   bool
+	utf8       bool
+	recipients []string
 }
 
 func newZip() (*zstd.Encoder, error) {
@@ -67,32 +96,17 @@ func newUnzip() (*zstd.Decoder, error) {
 		zstd.WithDecoderLowmem(true))
 }
 
-// compress writes the message to out, chunk by chunk, and lists the chunks. A
+// seal packs one chunk of a message, appending to out what is to be stored. A
 // chunk that zstd does not make smaller by an eighth stays as it is.
-func compress(zip *zstd.Encoder, in io.Reader, size int64, out io.Writer) ([]chunk, error) {
-	var chunks []chunk
-	buf := make([]byte, min(size, chunkSize))
-	var packed []byte
-	for size > 0 {
-		b := buf[:min(size, chunkSize)]
-		if _, err := io.ReadFull(in, b); err != nil {
-			return nil, err
-		}
-		size -= int64(len(b))
-		packed = zip.EncodeAll(b, packed[:0])
-		c := chunk{kind: chunkZstd}
-		if len(packed) > len(b)-len(b)/8 {
-			c.kind = chunkRaw
-		} else {
-			b = packed
-		}
-		c.stored, c.crc = int64(len(b)), crc32.Checksum(b, castagnoli)
-		if _, err := out.Write(b); err != nil {
-			return nil, err
-		}
-		chunks = append(chunks, c)
+func seal(zip *zstd.Encoder, text, out []byte) (chunk, []byte) {
+	n := len(out)
+	c := chunk{kind: chunkZstd}
+	if out = zip.EncodeAll(text, out); len(out)-n > len(text)-len(text)/8 {
+		c.kind = chunkRaw
+		out = append(out[:n], text...)
 	}
-	return chunks, nil
+	c.stored, c.crc = int64(len(out)-n), crc32.Checksum(out[n:], castagnoli)
+	return c, out
 }
 
 // encode renders preamble and head.
@@ -100,14 +114,34 @@ func (h *recordHead) encode() []byte {
 	b := make([]byte, preambleLength, preambleLength+256)
 	b = binary.AppendUvarint(b, uint64(h.id))
 	b = binary.AppendUvarint(b, uint64(h.raw))
-	b = appendTime(b, h.date)
+	b = appendTime(b, h.stored)
 	b = appendBytes(b, []byte(h.from))
 	b = binary.AppendUvarint(b, uint64(len(h.places)))
-	for _, p := range h.places {
+	for i := range h.places {
+		p := &h.places[i]
 		b = binary.AppendUvarint(b, uint64(p.account))
-		b = appendBytes(b, []byte(p.folder))
+		b = appendBytes(b, []byte(p.address))
+		b = binary.AppendUvarint(b, uint64(p.folder))
+		b = appendBytes(b, []byte(p.name))
 		b = append(b, byte(p.flags))
+		b = appendStrings(b, p.keywords)
+		b = appendTime(b, p.date)
 		b = appendBytes(b, p.prefix)
+	}
+	b = binary.AppendUvarint(b, uint64(len(h.routes)))
+	for i := range h.routes {
+		r := &h.routes[i]
+		b = binary.AppendUvarint(b, uint64(r.account))
+		b = appendBytes(b, []byte(r.domain))
+		var needs byte
+		if r.eightBit {
+			needs |= 1
+		}
+		if r.utf8 {
+			needs |= 2
+		}
+		b = append(b, needs)
+		b = appendStrings(b, r.recipients)
 	}
 	b = binary.AppendUvarint(b, uint64(len(h.chunks)))
 	var stored int64
@@ -129,7 +163,7 @@ func (h *recordHead) encode() []byte {
 // parsePreamble checks a record's first bytes, and returns the lengths of its
 // head and of its body.
 func parsePreamble(b []byte) (head, body int64, err error) {
-	if len(b) < preambleLength || string(b[:4]) != recordMagic ||
+	if len(b) < preambleLength || string(b[:4]) != recordMagic && string(b[:4]) != recordMagic1 ||
 		crc32.Checksum(b[:20], castagnoli) != binary.BigEndian.Uint32(b[20:]) {
 		return 0, 0, fmt.Errorf("record preamble: %w", ErrCorrupt)
 	}
@@ -154,9 +188,11 @@ func parseHead(b []byte) (*recordHead, error) {
 		return nil, fmt.Errorf("record head: %w", ErrCorrupt)
 	}
 	d := decoder{b: b[preambleLength:]}
-	h := &recordHead{id: BodyID(d.uvarint()), raw: int64(d.uvarint()), date: d.time(), from: d.string()}
-	for n := d.uvarint(); n > 0 && !d.bad; n-- {
-		h.places = append(h.places, recordPlace{AccountID(d.uvarint()), d.string(), Flags(d.byte()), d.bytes()})
+	h := &recordHead{id: BodyID(d.uvarint()), raw: int64(d.uvarint()), stored: d.time(), from: d.string()}
+	if string(b[:4]) == recordMagic1 {
+		h.parsePlaces1(&d)
+	} else {
+		h.parsePlaces(&d)
 	}
 	var stored int64
 	for n := d.uvarint(); n > 0 && !d.bad; n-- {
@@ -169,6 +205,36 @@ func parseHead(b []byte) (*recordHead, error) {
 		d.bad = true
 	}
 	return h, d.err("record head")
+}
+
+func (h *recordHead) parsePlaces(d *decoder) {
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		h.places = append(h.places, recordPlace{
+			account: AccountID(d.uvarint()), address: d.string(), folder: FolderID(d.uvarint()), name: d.string(),
+			flags: Flags(d.byte()), keywords: d.strings(), date: d.time(), prefix: d.bytes(),
+		})
+	}
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		r := recordRoute{account: AccountID(d.uvarint()), domain: d.string()}
+		needs := d.byte()
+		r.eightBit, r.utf8 = needs&1 != 0, needs&2 != 0
+		r.recipients = d.strings()
+		h.routes = append(h.routes, r)
+	}
+}
+
+// parsePlaces1 reads a head of format 1, where INTERNALDATE was one for all and
+// a mailbox was "#" and its number, or its use, or its name.
+func (h *recordHead) parsePlaces1(d *decoder) {
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		p := recordPlace{account: AccountID(d.uvarint()), name: d.string(), flags: Flags(d.byte()), date: h.stored, prefix: d.bytes()}
+		if rest, ok := strings.CutPrefix(p.name, "#"); ok {
+			if id, err := strconv.ParseUint(rest, 10, 32); err == nil {
+				p.folder, p.name = FolderID(id), ""
+			}
+		}
+		h.places = append(h.places, p)
+	}
 }
 
 // open checks one stored chunk and appends what it holds to b.
@@ -184,6 +250,22 @@ func (c chunk) open(unzip *zstd.Decoder, b, stored []byte) ([]byte, error) {
 		return nil, fmt.Errorf("decompress a message: %w: %w", ErrCorrupt, err)
 	}
 	return b, nil
+}
+
+func appendStrings(b []byte, all []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(all)))
+	for _, v := range all {
+		b = appendBytes(b, []byte(v))
+	}
+	return b
+}
+
+func (d *decoder) strings() []string {
+	var all []string
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		all = append(all, d.string())
+	}
+	return all
 }
 
 func (d *decoder) byte() byte {

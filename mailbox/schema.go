@@ -43,6 +43,7 @@ var buckets = [][]byte{
 // costs no rollback), whose bells to ring, which packs to remove.
 type tx struct {
 	*bbolt.Tx
+	packs      *packs // in a transaction of the writer
 	puts       int
 	rings      map[AccountID]bool
 	ringOutbox bool

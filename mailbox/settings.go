@@ -17,6 +17,17 @@ type Settings struct {
 	Relay string `json:"relay,omitempty"`
 	// SPFInclude is the domain whose SPF record lists the relay's machines, where it is known.
 	SPFInclude string `json:"spf_include,omitempty"`
+
+	// MaxMessage is the size of the largest message taken, in bytes, up to 1 GB;
+	// 0 is 50 MB.
+	MaxMessage int64 `json:"max_message,omitempty"`
+}
+
+func (v *Settings) maxMessage() int64 {
+	if v.MaxMessage == 0 {
+		return 50 << 20
+	}
+	return v.MaxMessage
 }
 
 var kServer = []byte("server")
@@ -29,18 +40,27 @@ func (s *Store) Settings() (Settings, error) {
 }
 
 // ChangeSettings lets f change the settings in one commit. An error of f is
-// returned, and nothing changes. f may run more than once.
+// returned, and nothing changes. f may run more than once. ErrInvalid for a
+// MaxMessage of less than 64 KB or more than 1 GB.
 func (s *Store) ChangeSettings(ctx context.Context, f func(*Settings) error) error {
-	return s.update(ctx, func(tx *tx) error {
-		var v Settings
+	var v Settings
+	err := s.update(ctx, func(tx *tx) error {
+		v = Settings{}
 		if err := tx.settings(&v); err != nil {
 			return err
 		}
 		if err := f(&v); err != nil {
 			return err
 		}
+		if most := v.maxMessage(); most < 64<<10 || most > 1<<30 {
+			return faultf(ErrInvalid, "the largest message has 64 KB to 1 GB")
+		}
 		return tx.putJSON(bSettings, kServer, &v)
 	})
+	if err == nil {
+		s.maxMessage.Store(v.maxMessage())
+	}
+	return err
 }
 
 func (tx *tx) settings(v *Settings) error {

@@ -24,7 +24,8 @@ type Options struct {
 	// data directory; 0 is one second.
 	LockTimeout time.Duration
 
-	// MaxMessage is the size of the largest message taken, in bytes; 0 is 50 MB.
+	// MaxMessage is the size of the largest message taken, in bytes; 0 is what
+	// Settings say.
 	MaxMessage int64
 
 	// ReserveBytes is the free disk space below which new mail is refused
@@ -40,13 +41,15 @@ type Store struct {
 	log  *slog.Logger
 	db   *bbolt.DB
 
-	packs  *packs
-	zip    *zstd.Encoder
-	unzip  *zstd.Decoder
-	bodyID atomic.Uint64 // of the last body
-	logins *logins
-	bells  bells
-	recent recents
+	packs      *packs
+	spools     spoolRoom
+	zip        *zstd.Encoder
+	unzip      *zstd.Decoder
+	bodyID     atomic.Uint64 // of the last body
+	maxMessage atomic.Int64  // as Settings say
+	logins     *logins
+	bells      bells
+	recent     recents
 
 	first   chan *commit // deliveries, and what a person waits for
 	bulk    chan *commit // what may wait behind them
@@ -64,9 +67,6 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	if o.LockTimeout == 0 {
 		o.LockTimeout = time.Second
-	}
-	if o.MaxMessage == 0 {
-		o.MaxMessage = 50 << 20
 	}
 	if o.ReserveBytes == 0 {
 		o.ReserveBytes = 64 << 20
@@ -110,11 +110,26 @@ func (s *Store) start() error {
 	if s.unzip, err = newUnzip(); err != nil {
 		return err
 	}
+	if err := dropSpools(s.dir); err != nil {
+		return err
+	}
 	err = s.view(func(tx *tx) error {
+		last := tx.Bucket(bBodies).Sequence()
 		if k, _ := tx.Bucket(bBodies).Cursor().Last(); k != nil {
-			s.bodyID.Store(bodyKey(k))
+			last = max(last, bodyKey(k))
 		}
-		s.packs, err = openPacks(filepath.Join(s.dir, "packs"), tx)
+		var clean bool
+		s.packs, clean, err = openPacks(filepath.Join(s.dir, "packs"), tx, s.log)
+		if !clean {
+			last += uncommittedIDs
+		}
+		s.bodyID.Store(last)
+		if err != nil {
+			return err
+		}
+		var v Settings
+		err = tx.settings(&v)
+		s.maxMessage.Store(v.maxMessage())
 		return err
 	})
 	if err != nil {
@@ -123,6 +138,10 @@ func (s *Store) start() error {
 	s.stopped.Go(s.write)
 	return nil
 }
+
+// uncommittedIDs is how many numbers are passed over after an unclean stop:
+// records that were not committed have some of them.
+const uncommittedIDs = 1 << 16
 
 // Close lets the commit at hand finish and closes the files. Changes asked for
 // afterwards fail with ErrClosed.
@@ -140,7 +159,12 @@ func (s *Store) Format() int { return format }
 
 // MaxMessage is the size of the largest message taken, in bytes: SIZE in SMTP
 // (RFC 1870), APPENDLIMIT in IMAP (RFC 7889).
-func (s *Store) MaxMessage() int64 { return s.opts.MaxMessage }
+func (s *Store) MaxMessage() int64 {
+	if s.opts.MaxMessage > 0 {
+		return s.opts.MaxMessage
+	}
+	return s.maxMessage.Load()
+}
 
 // view runs f on a snapshot. f copies what it keeps, and does no network I/O.
 func (s *Store) view(f func(*tx) error) error {
