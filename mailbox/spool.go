@@ -28,6 +28,7 @@ type Spool struct {
 
 	held   int64  // length of what is in memory
 	tail   []byte // the chunk that is being filled, as it came
+	packed []byte // room to compress a chunk into
 	chunks []chunk
 	offs   []int64  // of those in the file
 	mem    [][]byte // stored, the first of them when there is a file
