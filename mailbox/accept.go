@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"roost/mailbox/message"
 )
 
 // Intake is one message that Roost takes responsibility for, with everything
@@ -107,7 +105,8 @@ type staged struct {
 	packs *packs
 	id    BodyID
 	row   bodyRow
-	facts Facts // but for what differs by placement
+	what  *analysis
+	facts []Facts // of each placement
 }
 
 // stage does the work that needs no transaction: it parses the message, renders
@@ -116,28 +115,23 @@ func (s *Store) stage(in *Intake) (*staged, error) {
 	if err := s.room(in.Body.Size()); err != nil {
 		return nil, err
 	}
-	part, err := message.Parse(in.Body.Reader())
+	what, err := analyse(in.Body, in.Body.Size())
 	if err != nil {
-		return nil, fmt.Errorf("parse the message: %w", err)
+		return nil, err
 	}
 	now := time.Now()
-	st := &staged{Intake: in, packs: s.packs, id: in.Body.id}
+	st := &staged{Intake: in, packs: s.packs, id: in.Body.id, what: what}
 	if in.Body.used {
 		st.id = BodyID(s.bodyID.Add(1))
 	}
 	in.Body.used = true
-	st.facts = Facts{
-		Body:       st.id,
-		Size:       in.Body.Size(),
-		HeaderSize: part.Body,
-		Saved:      now.UTC(),
-		Envelope:   message.AppendEnvelope(nil, part.Header),
-		Structure:  message.AppendBodyStructure(nil, part, true),
-	}
 	for i := range in.Place {
 		if in.Place[i].Date.IsZero() {
 			in.Place[i].Date = now
 		}
+		m := what.in(st.id, in.Place[i].Prefix)
+		m.Date, m.Saved = in.Place[i].Date, now.UTC()
+		st.facts = append(st.facts, m)
 	}
 	h := recordHead{id: st.id, raw: in.Body.Size(), stored: now, from: in.From}
 	if err := s.describe(&h, in); err != nil {
@@ -198,7 +192,7 @@ func (tx *tx) accept(st *staged) (Accepted, error) {
 		return Accepted{}, ErrFull // only a full disk lets the store go on after a failed sync
 	}
 	for i := range st.Place {
-		if err := tx.admit(&st.Place[i], st.facts.Size); err != nil {
+		if err := tx.admit(&st.Place[i], st.what.facts.Size); err != nil {
 			return Accepted{}, err
 		}
 	}
@@ -210,18 +204,23 @@ func (tx *tx) accept(st *staged) (Accepted, error) {
 			return out, err
 		}
 	}
+	if len(st.Place) > 0 {
+		if err := tx.putDigest(st.id, st.what); err != nil {
+			return out, err
+		}
+	}
 	for i := range st.Place {
 		p := &st.Place[i]
 		f, err := tx.target(p)
 		if err != nil {
 			return out, err
 		}
-		m := st.facts
-		m.Prefix, m.Date = p.Prefix, p.Date
-		m.Size += int64(len(p.Prefix))
-		m.HeaderSize += int64(len(p.Prefix))
+		m := st.facts[i]
 		keywords, err := f.keywordBits(p.Keywords, true)
 		if err != nil {
+			return out, err
+		}
+		if err := tx.assignThread(p.Account, &m, &st.what.digest.keys); err != nil {
 			return out, err
 		}
 		if err := tx.addMessages(p.Account, &f, []Facts{m}, []Entry{{Flags: p.Flags, Keywords: keywords}}); err != nil {
@@ -230,7 +229,7 @@ func (tx *tx) accept(st *staged) (Accepted, error) {
 		out.Placed = append(out.Placed, Placed{p.Account, f.ID, f.UIDValidity, f.UIDNext - 1})
 	}
 	for i := range st.Queue {
-		if err := tx.enqueue(st.id, st.facts.Size, st.Queue[i]); err != nil {
+		if err := tx.enqueue(st.id, st.what.facts.Size, st.Queue[i]); err != nil {
 			return out, err
 		}
 	}

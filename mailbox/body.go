@@ -100,6 +100,9 @@ func (tx *tx) release(id BodyID) error {
 	if err := tx.delete(bBodies, be64(uint64(id))); err != nil {
 		return err
 	}
+	if err := tx.dropDigest(id); err != nil {
+		return err
+	}
 	p, err := tx.packRow(row.pack)
 	if err != nil {
 		return err

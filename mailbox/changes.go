@@ -159,12 +159,8 @@ func (tx *tx) removeEntries(id AccountID, f Folder, gone []Entry) (Folder, error
 				continue
 			}
 			n++
-			k := messageKey(id, f.ID, e.UID)
-			m, err := parseFacts(k, tx.Bucket(bMessages).Get(k))
+			m, err := tx.dropFacts(id, f.ID, e.UID)
 			if err != nil {
-				return f, err
-			}
-			if err := tx.delete(bMessages, k); err != nil {
 				return f, err
 			}
 			if err := tx.release(m.Body); err != nil {

@@ -190,11 +190,23 @@ func (tx *tx) checkMessages(r *Report, refs map[BodyID]int64) error {
 		}
 		var sum Folder
 		var facts []Facts
-		err = tx.each(bMessages, folderKey(id, f.ID), func(k, v []byte) error {
-			m, err := parseFacts(k, v)
+		views, digests := tx.walk(bViews, id, f.ID), tx.Bucket(bDigests)
+		err = tx.each(bFacts, folderKey(id, f.ID), func(k, v []byte) error {
+			m, err := parseRow(k, v)
+			if err == nil {
+				err = m.parseView(views.at(m.UID))
+			}
 			if err != nil {
 				r.problem("%s: %v", where, err)
 				return nil
+			}
+			if m.Object != objectID(m.Body, m.Prefix) || m.Thread == 0 {
+				r.problem("%s: message %d has another EMAILID than its bytes, or no THREADID", where, m.UID)
+			}
+			if d := digests.Get(be64(uint64(m.Body))); d == nil {
+				r.problem("%s: message %d has no digest", where, m.UID)
+			} else if _, err := parseDigest(d); err != nil {
+				r.problem("%s: message %d: %v", where, m.UID, err)
 			}
 			refs[m.Body]++
 			sum.Bytes += m.Size
@@ -237,8 +249,10 @@ func (tx *tx) checkMessages(r *Report, refs map[BodyID]int64) error {
 	if err != nil {
 		return err
 	}
-	if have := tx.Bucket(bMessages).Stats().KeyN; have != r.Messages {
-		r.problem("%d messages are in no mailbox", have-r.Messages)
+	for _, b := range [][]byte{bFacts, bViews} {
+		if have := tx.Bucket(b).Stats().KeyN; have != r.Messages {
+			r.problem("%d rows of %s are in no mailbox", have-r.Messages, b)
+		}
 	}
 	if have := tx.Bucket(bFlags).Stats().KeyN; have != blocks {
 		r.problem("%d blocks of flags are in no mailbox", have-blocks)

@@ -66,8 +66,7 @@ func (tx *tx) transfer(id AccountID, f, dest Folder, entries []Entry, move bool)
 	var copies []Entry
 	now := time.Now().UTC()
 	for _, e := range entries {
-		k := messageKey(id, f.ID, e.UID)
-		m, err := parseFacts(k, slices.Clone(tx.Bucket(bMessages).Get(k)))
+		m, err := tx.facts(id, f.ID, e.UID)
 		if err != nil {
 			return out, err
 		}

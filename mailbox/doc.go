@@ -48,16 +48,27 @@
 //	mailboxes      account u32, mailbox u32         Folder: name, use, UIDVALIDITY, counters, keywords
 //	names          account u32, name                mailbox u32
 //	subscriptions  account u32, name                1
-//	messages       account u32, mailbox u32, uid u32    Facts: what never changes of a message
+//	facts          account u32, mailbox u32, uid u32    what never changes of a message, 64 bytes: body, EMAILID,
+//	                                                THREADID, sizes, INTERNALDATE, save date, Date field
+//	views          account u32, mailbox u32, uid u32    prefix, and as FETCH writes them ENVELOPE, BODYSTRUCTURE, PREVIEW
 //	flags          account u32, mailbox u32, uid/256 u32  block of Entries: what does
 //	expunged       account u32, mailbox u32, modseq u64   UIDs that an operation took away
 //	bodies         body u64                         bodyRow: pack, offset, lengths, references
+//	digests        body u64                         digest: what searches, sorts and threads ask of its header
+//	threads        account u32, hash u64            threadRow: where a Message-ID or a base subject leads
+//	joined         account u32, thread u64          thread u64: the older one that it turned out to be part of
 //	packs          pack u32                         packRow: length, live bytes, live records
 //	outbox         number u64                       Outgoing, JSON
 //	due            time u64 (unix ns), number u64   nothing: the outbox by time
 //	journal        number u64                       Line, JSON
 //	tokens         SHA-256 of kind and secret       Token, JSON
 //	corners        room, 0, key                     when it was put (unix ns u64), and what only that room understands
+//
+// Of a message's facts, those that lists, searches by date or size and sorts ask
+// of every message of a mailbox have a row of fixed width, so that none of these
+// reads past envelopes. What comes from the body's bytes alone lies with the
+// body: copies share it, COPY and MOVE cost nothing for it, and it goes when the
+// body goes.
 //
 // Message facts lie apart from flags because a STORE on a whole mailbox is
 // common and must not rewrite envelopes; and flags lie in blocks of 256 UIDs

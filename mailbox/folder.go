@@ -356,8 +356,8 @@ func (tx *tx) createFolder(id AccountID, name string, use SpecialUse, subscribe 
 // dropFolder removes a mailbox and releases what its messages held.
 func (tx *tx) dropFolder(id AccountID, f Folder) error {
 	prefix := folderKey(id, f.ID)
-	err := tx.each(bMessages, prefix, func(k, v []byte) error {
-		m, err := parseFacts(k, v)
+	err := tx.each(bFacts, prefix, func(k, v []byte) error {
+		m, err := parseRow(k, v)
 		if err != nil {
 			return err
 		}
@@ -366,7 +366,7 @@ func (tx *tx) dropFolder(id AccountID, f Folder) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range [][]byte{bMessages, bFlags, bExpunged} {
+	for _, b := range [][]byte{bFacts, bViews, bFlags, bExpunged} {
 		if err := tx.deletePrefix(b, prefix); err != nil {
 			return err
 		}

@@ -21,10 +21,14 @@ var (
 	bFolders       = []byte("mailboxes")
 	bNames         = []byte("names")
 	bSubscriptions = []byte("subscriptions")
-	bMessages      = []byte("messages")
+	bFacts         = []byte("facts")
+	bViews         = []byte("views")
 	bFlags         = []byte("flags")
 	bExpunged      = []byte("expunged")
 	bBodies        = []byte("bodies")
+	bDigests       = []byte("digests")
+	bThreads       = []byte("threads")
+	bJoined        = []byte("joined")
 	bPacks         = []byte("packs")
 	bOutbox        = []byte("outbox")
 	bDue           = []byte("due")
@@ -35,7 +39,7 @@ var (
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
-	bSubscriptions, bMessages, bFlags, bExpunged, bBodies, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
+	bSubscriptions, bFacts, bViews, bFlags, bExpunged, bBodies, bDigests, bThreads, bJoined, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
 }
 
 // tx is one bbolt transaction. It notes what has to happen around the commit:
@@ -52,7 +56,21 @@ type tx struct {
 
 func (tx *tx) put(bucket, key, value []byte) error {
 	tx.puts++
-	return tx.Bucket(bucket).Put(key, value)
+	b := tx.Bucket(bucket)
+	if grows(bucket) {
+		b.FillPercent = 0.95
+	}
+	return b.Put(key, value)
+}
+
+// grows tells the buckets whose new keys come behind the old ones, at least
+// within a mailbox: their pages may be left full.
+func grows(bucket []byte) bool {
+	switch string(bucket) {
+	case "facts", "views", "bodies", "digests", "signatures", "journal":
+		return true
+	}
+	return false
 }
 
 func (tx *tx) putJSON(bucket, key []byte, v any) error {

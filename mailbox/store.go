@@ -135,6 +135,10 @@ func (s *Store) start() error {
 	if err != nil {
 		return err
 	}
+	if err := s.migrate(); err != nil {
+		s.packs.close()
+		return err
+	}
 	s.stopped.Go(s.write)
 	return nil
 }

@@ -1,0 +1,71 @@
+package mailbox
+
+import (
+	"roost/mailbox/message"
+)
+
+// SortKeys calls f with the row and the sort keys of each of the messages with
+// the given UIDs (in order) that still exists, like Rows.
+func (s *Store) SortKeys(id AccountID, folder FolderID, uids []UID, f func(m *Facts, k *SortKeys) error) error {
+	type pair struct {
+		facts Facts
+		keys  SortKeys
+	}
+	var page []pair
+	for len(uids) > 0 {
+		part := uids[:min(len(uids), factsPage)]
+		uids = uids[len(part):]
+		page = page[:0]
+		var unknown []int
+		err := s.view(func(tx *tx) error {
+			rows, bodies := tx.walk(bFacts, id, folder), tx.Bucket(bDigests)
+			for _, uid := range part {
+				v := rows.at(uid)
+				if v == nil {
+					continue
+				}
+				m, err := parseRow(rows.k, v)
+				if err != nil {
+					return err
+				}
+				m.Thread = tx.thread(id, m.Thread)
+				d, err := parseDigest(bodies.Get(be64(uint64(m.Body))))
+				if err != nil {
+					return err
+				}
+				if d == nil {
+					d = new(digest)
+					unknown = append(unknown, len(page))
+				}
+				page = append(page, pair{m, d.keys})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, i := range unknown {
+			page[i].keys = s.readKeys(id, folder, page[i].facts.UID)
+		}
+		for i := range page {
+			if err := f(&page[i].facts, &page[i].keys); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readKeys works a message's keys out again, where the store has none that this
+// version can use. A message that is gone or damaged has none.
+func (s *Store) readKeys(id AccountID, folder FolderID, uid UID) SortKeys {
+	m, err := s.OpenMessage(id, folder, uid)
+	if err != nil {
+		return SortKeys{}
+	}
+	part, err := message.Parse(m.Reader())
+	if err != nil {
+		return SortKeys{}
+	}
+	return digestOf(part).keys
+}
