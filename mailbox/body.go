@@ -97,19 +97,30 @@ func (tx *tx) release(id BodyID) error {
 	if row.refs--; row.refs > 0 {
 		return tx.putBodyRow(id, row)
 	}
-	if err := tx.delete(bBodies, be64(uint64(id))); err != nil {
+	k := be64(uint64(id))
+	if err := tx.delete(bBodies, k); err != nil {
 		return err
 	}
 	if err := tx.dropDigest(id); err != nil {
 		return err
 	}
+	if tx.Bucket(bDamaged).Get(k) != nil {
+		if err := tx.delete(bDamaged, k); err != nil {
+			return err
+		}
+	}
+	return tx.vacate(row)
+}
+
+// vacate takes a record out of its pack's counts.
+func (tx *tx) vacate(row bodyRow) error {
 	p, err := tx.packRow(row.pack)
 	if err != nil {
 		return err
 	}
 	p.live -= row.head + row.stored
 	p.records--
-	if p.records == 0 && tx.packs.idle(row.pack) {
+	if p.records == 0 && tx.packs.removable(row.pack) {
 		tx.deadPacks = append(tx.deadPacks, row.pack)
 	}
 	return tx.putPackRow(row.pack, p)
@@ -174,6 +185,7 @@ func (m *Message) readBody(p []byte, off int64) (int, error) {
 			n, err = m.readPack(p, off)
 		}
 	}
+	m.s.damaged(m.Body, m.row, err)
 	return n, err
 }
 

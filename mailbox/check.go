@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 // Report is what Check found.
@@ -56,11 +58,12 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 		id  BodyID
 		row bodyRow
 	}
+	if err := s.checkFile(&r); err != nil {
+		return r, err
+	}
 	var bodies []at
+	known := make(map[BodyID]bool) // to be damaged
 	err := s.view(func(tx *tx) error {
-		for err := range tx.Tx.Check() {
-			r.problem("roost.db: %v", err)
-		}
 		steps := []func(*Report, map[BodyID]int64) error{tx.checkAccounts, tx.checkMessages, tx.checkOutbox}
 		for _, step := range steps {
 			if err := step(&r, refs); err != nil {
@@ -94,6 +97,13 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 			return err
 		}
 		r.Bodies = len(bodies)
+		err = tx.Bucket(bDamaged).ForEach(func(k, _ []byte) error {
+			known[BodyID(bodyKey(k))] = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 		for id := range refs {
 			r.problem("body %s is missing, and some message needs it", id)
 		}
@@ -102,6 +112,7 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	if err != nil {
 		return r, err
 	}
+	var whole []BodyID
 	for _, b := range bodies {
 		if err := ctx.Err(); err != nil {
 			return r, err
@@ -114,10 +125,46 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 		}
 		if err != nil {
 			r.problem("body %s: %v", b.id, err)
+		} else if known[b.id] {
+			whole = append(whole, b.id)
 		}
+	}
+	if err := s.recheck(ctx, whole); err != nil {
+		s.log.Warn("messages that are whole again stay in quarantine", "error", err)
 	}
 	r.Took = time.Since(begun)
 	return r, nil
+}
+
+// checkFile holds the pages of roost.db against each other, in a copy: bbolt
+// would compare a snapshot with the list of free pages as it is now, and find
+// faults that are not there while others commit.
+func (s *Store) checkFile(r *Report) error {
+	f, err := os.CreateTemp(s.dir, spoolPrefix)
+	if err != nil {
+		return fmt.Errorf("copy roost.db: %w", err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	err = s.view(func(tx *tx) error {
+		_, err := tx.WriteTo(f)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("copy roost.db: %w", err)
+	}
+	db, err := bbolt.Open(f.Name(), 0o600, &bbolt.Options{ReadOnly: true, PreLoadFreelist: true})
+	if err != nil {
+		r.problem("roost.db: %v", err)
+		return nil
+	}
+	defer db.Close()
+	return db.View(func(tx *bbolt.Tx) error {
+		for err := range tx.Check() {
+			r.problem("roost.db: %v", err)
+		}
+		return nil
+	})
 }
 
 func (tx *tx) checkAccounts(r *Report, _ map[BodyID]int64) error {

@@ -74,6 +74,7 @@ func (s *Store) enqueue(ctx context.Context, lane chan<- *commit, f func(*tx) er
 // then answered, or its sender sees the store close.
 func (s *Store) write() {
 	for {
+		s.noteDamages()
 		var c *commit
 		select {
 		case c = <-s.first:
@@ -81,6 +82,9 @@ func (s *Store) write() {
 			select {
 			case c = <-s.first:
 			case c = <-s.bulk:
+			case d := <-s.damages:
+				s.noteDamages(d)
+				continue
 			case <-s.stop:
 				return
 			}

@@ -21,6 +21,18 @@
 // spool.go compresses while it comes in, so that memory is bounded whatever its
 // size.
 //
+// # Packs
+//
+// A pack that is full, and of which less than half is needed by any row, is
+// rewritten beside all other work: rewrite.go. A record never changes on the way.
+// The row of a pack outlives its file, so that no file stays behind unseen; a pack
+// in which something lies behind the last record that its row knows is kept for a
+// month, because that may be mail which only a newer roost.db knows of.
+//
+// A body that does not hold against its checksums is never served: it is logged,
+// noted in the journal and put in quarantine (damage.go), where it stays until it
+// is expunged, or Check finds it whole. Its pack is not touched.
+//
 // # The promise
 //
 // Accept returns nil after the body is in a pack, the pack is synced, and then
@@ -58,6 +70,7 @@
 //	threads        account u32, hash u64            threadRow: where a Message-ID or a base subject leads
 //	joined         account u32, thread u64          thread u64: the older one that it turned out to be part of
 //	packs          pack u32                         packRow: length, live bytes, live records
+//	damaged        body u64                         Damage, JSON: bodies in quarantine
 //	outbox         number u64                       Outgoing, JSON
 //	due            time u64 (unix ns), number u64   nothing: the outbox by time
 //	journal        number u64                       Line, JSON

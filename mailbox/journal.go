@@ -18,6 +18,7 @@ const (
 	Delivered Event = "delivered" // taken by a remote server
 	Deferred  Event = "deferred"  // refused for now: it is tried again
 	Failed    Event = "failed"    // given up
+	Damaged   Event = "damaged"   // found damaged on the disk, and not served any more
 )
 
 // Line is one line of the journal: what happened to a message, for the people

@@ -15,7 +15,9 @@ type job struct {
 // jobs lists them all. Each is short or heeds its context, and may be killed at
 // any moment.
 func (s *Store) jobs() []job {
-	return []job{}
+	return []job{
+		{"rewrite packs", 10 * time.Minute, s.rewritePacks},
+	}
 }
 
 // Maintain does the store's own work, one job at a time, until ctx is done. A

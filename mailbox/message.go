@@ -237,7 +237,8 @@ func (s *Store) facts(id AccountID, folder FolderID, uids []UID, views bool, f f
 	return nil
 }
 
-// OpenMessage opens one message for reading. ErrNotFound when it is gone.
+// OpenMessage opens one message for reading. ErrNotFound when it is gone,
+// ErrCorrupt when it is known to be damaged.
 func (s *Store) OpenMessage(id AccountID, folder FolderID, uid UID) (*Message, error) {
 	m := &Message{s: s}
 	err := s.view(func(tx *tx) error {
@@ -252,6 +253,9 @@ func (s *Store) OpenMessage(id AccountID, folder FolderID, uid UID) (*Message, e
 		}
 		m.Thread = tx.thread(id, m.Thread)
 		if err = m.parseView(append([]byte(nil), tx.Bucket(bViews).Get(k)...)); err != nil {
+			return err
+		}
+		if err := tx.quarantined(m.Body); err != nil {
 			return err
 		}
 		m.row, err = tx.bodyRow(m.Body)

@@ -185,6 +185,9 @@ func (s *Store) DropOutgoing(ctx context.Context, id OutboxID) error {
 func (s *Store) OutgoingBody(o *Outgoing) (*io.SectionReader, error) {
 	m := &Message{s: s, Facts: Facts{Body: o.Body, Size: o.Size}}
 	err := s.view(func(tx *tx) (err error) {
+		if err := tx.quarantined(o.Body); err != nil {
+			return err
+		}
 		m.row, err = tx.bodyRow(o.Body)
 		return err
 	})

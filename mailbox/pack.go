@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // packNumber is the number in a pack's file name, from 1.
@@ -32,11 +33,15 @@ type packs struct {
 	last  packNumber // the one that grows; 0 when the next append starts one
 	end   int64      // of the last
 	next  packNumber
+	full  int64               // where a pack is full
 	dirty map[packNumber]bool // written, and not synced since
 
 	// Somebody needs the pack, though no row may say so: a record in it waits to
 	// be committed, or a backup copies it. Only the pack that grows gets records.
 	pins map[packNumber]int
+
+	// These were longer than their rows said when the store was opened.
+	tails map[packNumber]bool
 
 	// A sync of these failed: the kernel may have dropped what was appended and
 	// not yet committed, and another sync would not tell.
@@ -59,9 +64,9 @@ func packName(n packNumber) string { return fmt.Sprintf("%08d.pack", n) }
 // short is told of, and what is left of the mail is served.
 func openPacks(dir string, tx *tx, log *slog.Logger) (p *packs, clean bool, err error) {
 	p = &packs{
-		dir: dir, next: packNumber(tx.Bucket(bPacks).Sequence()) + 1,
+		dir: dir, full: packSize, next: packNumber(tx.Bucket(bPacks).Sequence()) + 1,
 		files: make(map[packNumber]*os.File), dirty: make(map[packNumber]bool),
-		suspect: make(map[packNumber]bool), pins: make(map[packNumber]int),
+		suspect: make(map[packNumber]bool), tails: make(map[packNumber]bool), pins: make(map[packNumber]int),
 	}
 	names, err := os.ReadDir(dir)
 	if err != nil {
@@ -102,7 +107,7 @@ func openPacks(dir string, tx *tx, log *slog.Logger) (p *packs, clean bool, err 
 		case st.Size() == row.size:
 			p.last, p.end = n, row.size
 		case st.Size() > row.size:
-			clean = false
+			clean, p.tails[n] = false, true
 		default:
 			log.Error("a pack is shorter than it was: run `roost check`", "pack", n, "bytes", st.Size(), "want", row.size)
 		}
@@ -145,7 +150,7 @@ func (p *packs) append(start []byte, rest io.Reader, size int64) (packNumber, in
 	if err != nil || size == 0 {
 		return n, off, err
 	}
-	at := off + int64(len(start))
+	at, flushed := off+int64(len(start)), off
 	for buf := make([]byte, min(size, 1<<20)); size > 0 && err == nil; {
 		buf = buf[:min(int64(len(buf)), size)]
 		if _, err = io.ReadFull(rest, buf); err == nil {
@@ -153,6 +158,9 @@ func (p *packs) append(start []byte, rest io.Reader, size int64) (packNumber, in
 		}
 		at += int64(len(buf))
 		size -= int64(len(buf))
+		if err == nil && at-flushed >= flushBytes {
+			flushed, err = at, p.flush(n)
+		}
 	}
 	if err != nil {
 		p.unpin(n)
@@ -168,7 +176,7 @@ func (p *packs) append(start []byte, rest io.Reader, size int64) (packNumber, in
 func (p *packs) reserve(start []byte, rest int64) (packNumber, int64, *os.File, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.last == 0 || p.end >= packSize {
+	if p.last == 0 || p.end >= p.full {
 		if err := p.begin(); err != nil {
 			return 0, 0, nil, fmt.Errorf("begin a pack: %w", err)
 		}
@@ -201,12 +209,29 @@ func (p *packs) unpin(n packNumber) {
 	}
 }
 
-// idle tells that nothing will be added to a pack and nobody has pinned it: once
-// no row needs it, it may go.
+// idle tells that nothing will be added to a pack and nobody has pinned it.
 func (p *packs) idle(n packNumber) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return n != p.last && p.pins[n] == 0
+}
+
+// tailAge is how long a pack is kept for what is behind its last known record: an
+// owner who put an old roost.db back may still want that.
+const tailAge = 30 * 24 * time.Hour
+
+// removable tells that a pack may go once no row needs it.
+func (p *packs) removable(n packNumber) bool {
+	if !p.idle(n) {
+		return false
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if f := p.files[n]; p.tails[n] && f != nil {
+		st, err := f.Stat()
+		return err == nil && time.Since(st.ModTime()) > tailAge
+	}
+	return true
 }
 
 func (p *packs) begin() error {
@@ -245,6 +270,26 @@ func (p *packs) sync() error {
 	return nil
 }
 
+// flush syncs one pack beside the writer, which still has to sync it: what is
+// written to it meanwhile would be taken for synced otherwise.
+func (p *packs) flush(n packNumber) error {
+	p.mu.RLock()
+	f := p.files[n]
+	p.mu.RUnlock()
+	if f == nil {
+		return nil
+	}
+	err := fdatasync(f)
+	if err != nil {
+		p.distrust(n)
+	}
+	return err
+}
+
+// flushBytes is how much of a large record is written between two syncs of its
+// own, so that the next commit does not have to wait for all of it.
+const flushBytes = 4 << 20
+
 // distrust ends a pack: what was committed from it stays, nothing is added.
 func (p *packs) distrust(n packNumber) {
 	p.mu.Lock()
@@ -278,8 +323,10 @@ func (p *packs) readAt(n packNumber, b []byte, off int64) error {
 		return errPackGone
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("pack %d ends too early: %w", n, ErrCorrupt)
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	return err
+	return nil
 }
 
 // remove deletes a pack that no row needs.

@@ -237,10 +237,18 @@ func (h *recordHead) parsePlaces1(d *decoder) {
 	}
 }
 
+// verify holds the stored bytes of a chunk against their checksum.
+func (c chunk) verify(stored []byte) error {
+	if crc32.Checksum(stored, castagnoli) != c.crc {
+		return fmt.Errorf("checksum of a message: %w", ErrCorrupt)
+	}
+	return nil
+}
+
 // open checks one stored chunk and appends what it holds to b.
 func (c chunk) open(unzip *zstd.Decoder, b, stored []byte) ([]byte, error) {
-	if crc32.Checksum(stored, castagnoli) != c.crc {
-		return nil, fmt.Errorf("checksum of a message: %w", ErrCorrupt)
+	if err := c.verify(stored); err != nil {
+		return nil, err
 	}
 	if c.kind == chunkRaw {
 		return append(b, stored...), nil

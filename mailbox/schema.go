@@ -35,11 +35,13 @@ var (
 	bJournal       = []byte("journal")
 	bCorners       = []byte("corners")
 	bTokens        = []byte("tokens")
+	bDamaged       = []byte("damaged")
 )
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
 	bSubscriptions, bFacts, bViews, bFlags, bExpunged, bBodies, bDigests, bThreads, bJoined, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
+	bDamaged,
 }
 
 // tx is one bbolt transaction. It notes what has to happen around the commit:

@@ -53,6 +53,7 @@ type Store struct {
 
 	first   chan *commit // deliveries, and what a person waits for
 	bulk    chan *commit // what may wait behind them
+	damages chan Damage  // found by readers
 	stop    chan struct{}
 	stopped sync.WaitGroup
 	broken  atomic.Bool
@@ -87,10 +88,11 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		dir: dir, opts: o, log: o.Log, db: db,
-		logins: newLogins(),
-		first:  make(chan *commit),
-		bulk:   make(chan *commit),
-		stop:   make(chan struct{}),
+		logins:  newLogins(),
+		first:   make(chan *commit),
+		bulk:    make(chan *commit),
+		stop:    make(chan struct{}),
+		damages: make(chan Damage, damagesWaiting),
 	}
 	if err := s.start(); err != nil {
 		db.Close()
