@@ -78,7 +78,7 @@ func (t Test) deliver(ctx context.Context, c *smtp.Client, to smtp.Path) (Receip
 		r.TLS = tls.VersionName(c.TLS().Version)
 	}
 	// From nobody, so that no failure of the test makes mail of its own (RFC 3834 section 3.3).
-	answers, err := c.Envelope(ctx, smtp.Path{}, smtp.MailParams{}, []smtp.Path{to})
+	answers, err := c.Envelope(ctx, smtp.Path{}, smtp.MailParams{}, []smtp.Forward{{Path: to}})
 	if err != nil {
 		return r, err
 	}

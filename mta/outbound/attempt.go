@@ -229,9 +229,9 @@ func (a *attempt) transaction(ctx context.Context, batch []Result) error {
 	if m.EightBit {
 		params.Body = smtp.Body8BitMIME
 	}
-	to := make([]smtp.Path, len(batch))
+	to := make([]smtp.Forward, len(batch))
 	for i := range batch {
-		to[i] = batch[i].To
+		to[i].Path = batch[i].To
 	}
 	answers, err := a.client.Envelope(ctx, m.From, params, to)
 	if err != nil {

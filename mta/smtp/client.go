@@ -22,7 +22,7 @@ var (
 	// ErrProtocol is an answer that is not SMTP. Nothing can be said after it.
 	ErrProtocol = errors.New("smtp: the server does not speak SMTP")
 	// ErrNotOffered is an extension that is needed and that the server has not:
-	// STARTTLS, AUTH, SMTPUTF8.
+	// STARTTLS, AUTH, SMTPUTF8, REQUIRETLS.
 	ErrNotOffered = errors.New("smtp: the server does not offer it")
 )
 
@@ -207,17 +207,17 @@ func contains(list []string, s string) bool {
 // where the server can. It gives an answer for every recipient, in their
 // order: the positive Reply or the refusal. err is the refusal of MAIL, or a
 // broken connection, and then there are no answers. Parameters that the server
-// did not announce are left out, except UTF8, without which a transaction that
-// needs it is ErrNotOffered. If no recipient was taken, the transaction is
+// did not announce are left out, except UTF8 and RequireTLS, without which a
+// transaction that needs them is ErrNotOffered. If no recipient was taken, the transaction is
 // still open: say Reset or Quit.
-func (c *Client) Envelope(ctx context.Context, from Path, p MailParams, to []Path) (answers []Reply, err error) {
+func (c *Client) Envelope(ctx context.Context, from Path, p MailParams, to []Forward) (answers []Reply, err error) {
 	line, err := c.mailLine(from, p)
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range to {
 		if !p.UTF8 && !t.ASCII() {
-			return nil, fmt.Errorf("RCPT %s: %w: SMTPUTF8", t, ErrNotOffered)
+			return nil, fmt.Errorf("RCPT %s: %w: SMTPUTF8", t.Path, ErrNotOffered)
 		}
 	}
 	_, pipelining := c.ext["PIPELINING"]
@@ -230,7 +230,7 @@ func (c *Client) Envelope(ctx context.Context, from Path, p MailParams, to []Pat
 			return nil, fmt.Errorf("MAIL: %w", err)
 		}
 		for _, t := range to {
-			if r, err = c.command(ctx, waitCommand, "RCPT TO:<"+t.String()+">"); err != nil {
+			if r, err = c.command(ctx, waitCommand, c.rcptLine(t)); err != nil {
 				return nil, fmt.Errorf("RCPT: %w", err)
 			}
 			answers = append(answers, r)
@@ -239,7 +239,7 @@ func (c *Client) Envelope(ctx context.Context, from Path, p MailParams, to []Pat
 	}
 	lines := []string{line}
 	for _, t := range to {
-		lines = append(lines, "RCPT TO:<"+t.String()+">")
+		lines = append(lines, c.rcptLine(t))
 	}
 	answers, err = c.pipeline(ctx, lines)
 	if err == nil && !answers[0].Positive() {
@@ -267,7 +267,49 @@ func (c *Client) mailLine(from Path, p MailParams) (string, error) {
 	} else if !from.ASCII() {
 		return "", fmt.Errorf("MAIL: %w: SMTPUTF8", ErrNotOffered)
 	}
+	if p.RequireTLS {
+		if _, ok := c.ext["REQUIRETLS"]; !ok || c.TLS() == nil {
+			return "", fmt.Errorf("MAIL: %w: REQUIRETLS", ErrNotOffered)
+		}
+		line += " REQUIRETLS"
+	}
+	if _, ok := c.ext["DSN"]; ok {
+		if p.Return != "" {
+			line += " RET=" + string(p.Return)
+		}
+		if p.EnvelopeID != "" {
+			line += " ENVID=" + encodeXtext(p.EnvelopeID)
+		}
+	}
 	return line, nil
+}
+
+func (c *Client) rcptLine(to Forward) string {
+	line := "RCPT TO:<" + to.String() + ">"
+	if _, ok := c.ext["DSN"]; ok {
+		if to.Notify != 0 {
+			line += " NOTIFY=" + to.Notify.String()
+		}
+		if to.Original != "" {
+			line += " ORCPT=" + encodeORcpt(to.Original)
+		}
+	}
+	return line
+}
+
+// Limit gives one of the limits that the server announced (RFC 9422), such as
+// RCPTMAX, or 0 if it announced none that makes sense.
+func (c *Client) Limit(name string) int {
+	for field := range strings.FieldsSeq(c.ext["LIMITS"]) {
+		key, value, _ := strings.Cut(field, "=")
+		if !strings.EqualFold(key, name) || len(value) > 6 {
+			continue
+		}
+		if n, err := strconv.Atoi(value); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 0
 }
 
 // Data sends the message, whose lines end in CRLF, and gives the server's

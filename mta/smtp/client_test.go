@@ -96,7 +96,7 @@ S: 221 bye
 		}
 		answers, err := c.Envelope(t.Context(), mustPath(t, "a@b.example"),
 			smtp.MailParams{Size: 42, Body: smtp.Body8BitMIME},
-			[]smtp.Path{mustPath(t, "one@mx.example"), mustPath(t, "two@mx.example")})
+			[]smtp.Forward{{Path: mustPath(t, "one@mx.example")}, {Path: mustPath(t, "two@mx.example")}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestClientFails(t *testing.T) {
 		if err := hello(ctx, c); err != nil {
 			return err
 		}
-		_, err := c.Envelope(ctx, smtp.Path{}, smtp.MailParams{}, []smtp.Path{{Local: "a", Domain: "b.example"}})
+		_, err := c.Envelope(ctx, smtp.Path{}, smtp.MailParams{}, []smtp.Forward{{Path: smtp.Path{Local: "a", Domain: "b.example"}}})
 		return err
 	}
 	tests := []struct {
@@ -199,7 +199,7 @@ func TestClientHalfMessage(t *testing.T) {
 			box, l, stop := serve(t, smtp.Options{})
 			defer stop()
 			c := connect(t, l.dial(nil))
-			if _, err := c.Envelope(t.Context(), smtp.Path{}, smtp.MailParams{}, []smtp.Path{{Local: "b", Domain: "mx.example"}}); err != nil {
+			if _, err := c.Envelope(t.Context(), smtp.Path{}, smtp.MailParams{}, []smtp.Forward{{Path: smtp.Path{Local: "b", Domain: "mx.example"}}}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := c.Data(t.Context(), strings.NewReader(message)); !errors.Is(err, smtp.ErrLineEnding) {
@@ -236,9 +236,9 @@ func TestClientServer(t *testing.T) {
 		if c.TLS() == nil {
 			t.Error("no TLS")
 		}
-		var to []smtp.Path
+		var to []smtp.Forward
 		for range 350 {
-			to = append(to, smtp.Path{Local: "b", Domain: "mx.example"})
+			to = append(to, smtp.Forward{Path: smtp.Path{Local: "b", Domain: "mx.example"}})
 		}
 		to[300].Local = "nobody"
 		answers, err := c.Envelope(t.Context(), smtp.Path{}, smtp.MailParams{UTF8: true}, to)

@@ -22,10 +22,26 @@ type MailParams struct {
 	Body Body   // BODY; "" when not told
 	UTF8 bool   // SMTPUTF8 (RFC 6531)
 	Auth string // AUTH (RFC 4954 5), decoded from xtext; "<>" or "" for nobody
+
+	Return     Return // RET (RFC 3461)
+	EnvelopeID string // ENVID, decoded from xtext: printable ASCII; "" when not told
+	RequireTLS bool   // REQUIRETLS (RFC 8689)
 }
 
-// RcptParams are the parameters of RCPT. None is offered yet.
-type RcptParams struct{}
+// RcptParams are the parameters of RCPT. The zero value is none given.
+type RcptParams struct {
+	Notify Notify // NOTIFY (RFC 3461)
+
+	// Original is ORCPT, "type;address" with the address decoded and the type
+	// in lower case; "" when not told.
+	Original string
+}
+
+// Forward is a recipient as a Client names it.
+type Forward struct {
+	Path
+	RcptParams
+}
 
 // command splits a line into its verb, in upper case, and its argument.
 func command(line string) (verb, arg string) {
@@ -54,6 +70,16 @@ func parseMail(arg string) (Path, MailParams, error) {
 			var ok bool
 			p.Auth, ok = decodeXtext(value)
 			return true, expect(ok && value != "", key)
+		case "RET":
+			p.Return = Return(strings.ToUpper(value))
+			return true, expect(p.Return == ReturnFull || p.Return == ReturnHeaders, key)
+		case "ENVID":
+			var err error
+			p.EnvelopeID, err = parseEnvID(value)
+			return true, err
+		case "REQUIRETLS":
+			p.RequireTLS = true
+			return true, expect(!given, key)
 		}
 		return false, nil
 	})
@@ -70,11 +96,25 @@ func parseRcpt(arg string, utf8 bool) (Path, RcptParams, error) {
 	if err != nil {
 		return Path{}, RcptParams{}, err
 	}
-	err = eachParam(rest, func(string, string, bool) (bool, error) { return false, nil })
+	var p RcptParams
+	err = eachParam(rest, func(key, value string, _ bool) (bool, error) {
+		var err error
+		switch key {
+		case "NOTIFY":
+			if p.Notify, err = ParseNotify(value); value == "" {
+				err = expect(false, key)
+			}
+			return true, err
+		case "ORCPT":
+			p.Original, err = parseORcpt(value, utf8)
+			return true, err
+		}
+		return false, nil
+	})
 	if err != nil {
 		return Path{}, RcptParams{}, err
 	}
-	return to, RcptParams{}, needUTF8(to, utf8)
+	return to, p, needUTF8(to, utf8)
 }
 
 // RFC 6531 3.5: an address beyond ASCII needs a transaction with SMTPUTF8.
@@ -161,25 +201,4 @@ func validValue(s string) bool {
 		}
 	}
 	return s != "" && utf8.ValidString(s)
-}
-
-// decodeXtext undoes the xtext of RFC 3461 4.
-func decodeXtext(s string) (string, bool) {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '+' {
-			b.WriteByte(s[i])
-			continue
-		}
-		if i+2 >= len(s) {
-			return "", false
-		}
-		n, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
-		if err != nil || strings.ToUpper(s[i+1:i+3]) != s[i+1:i+3] {
-			return "", false
-		}
-		b.WriteByte(byte(n))
-		i += 2
-	}
-	return b.String(), true
 }

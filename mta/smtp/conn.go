@@ -40,9 +40,11 @@ type Conn struct {
 	mail       bool // a transaction is open
 	utf8       bool // with SMTPUTF8
 	recipients int
-	offences   int // commands that were wrong
-	refusals   int // recipients that were refused
-	idling     int // commands that led nowhere since the last message
+	chunks     bool // a message by BDAT is under way
+	mails      int  // transactions so far
+	offences   int  // commands that were wrong
+	refusals   int  // recipients that were refused
+	idling     int  // commands that led nowhere since the last message
 
 	mu       sync.Mutex
 	conn     net.Conn // plain, or *tls.Conn
@@ -161,6 +163,20 @@ func (c *Conn) begin(data bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pace = pace{data: data, since: time.Now()}
+}
+
+// paused and resume carry the clock of a message over the commands between two
+// of its chunks: the time they take is the message's too.
+func (c *Conn) paused() pace {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pace
+}
+
+func (c *Conn) resume(p pace) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pace = p
 }
 
 // arm sets the deadline of the next read.

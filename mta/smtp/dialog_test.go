@@ -28,7 +28,7 @@ import (
 
 // TestDialogs plays testdata/*.txtar. A section is one dialog over a pipe, in
 // a bubble with its own time, in the language of smtptest. More words: "WAIT
-// 5m" is time that passes, "DRAIN" the end of the server, "CLOSE" that of the
+// 5m" is time that passes, "UNTIL text" skips answers up to this one, "DRAIN" the end of the server, "CLOSE" that of the
 // client, "M: " a message that was taken so far. A dialog without EOF ends in
 // QUIT. The comment of a file sets options.
 func TestDialogs(t *testing.T) {
@@ -69,6 +69,8 @@ func play(t *testing.T, options, script string, cert tls.Certificate) {
 			opt.MaxSize = int64(n)
 		case "recipients":
 			opt.MaxRecipients = n
+		case "mails":
+			opt.MaxMails = n
 		}
 	}
 	opt.NewSession = func(_ context.Context, c *smtp.Conn) (smtp.Session, error) {
@@ -101,6 +103,8 @@ func play(t *testing.T, options, script string, cert tls.Certificate) {
 			}
 			time.Sleep(d)
 			synctest.Wait()
+		case "UNTIL":
+			p.Until(t, arg)
 		case "DRAIN":
 			cancel()
 		case "CLOSE":
@@ -147,18 +151,25 @@ func (b *taken) next() string {
 type session struct {
 	box  *taken
 	from smtp.Path
+	wish string // of the sender, by parameters
 	to   []string
 }
 
-func (s *session) Mail(_ context.Context, from smtp.Path, _ smtp.MailParams) error {
+func (s *session) Mail(_ context.Context, from smtp.Path, p smtp.MailParams) error {
 	if from.Local == "barred" {
 		return smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Not you"}
 	}
-	s.from = from
+	s.from, s.wish = from, ""
+	if p.Return != "" || p.EnvelopeID != "" {
+		s.wish += fmt.Sprintf("RET=%s ENVID=%q ", p.Return, p.EnvelopeID)
+	}
+	if p.RequireTLS {
+		s.wish += "REQUIRETLS "
+	}
 	return nil
 }
 
-func (s *session) Rcpt(_ context.Context, to smtp.Path, _ smtp.RcptParams) error {
+func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error {
 	switch to.Local {
 	case "nobody":
 		return smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "No such user"}
@@ -169,7 +180,11 @@ func (s *session) Rcpt(_ context.Context, to smtp.Path, _ smtp.RcptParams) error
 	case "bye":
 		return smtp.Reply{Code: 421, Enhanced: smtp.Enhanced{4, 7, 0}, Text: "Go away"}
 	}
-	s.to = append(s.to, "<"+to.String()+">")
+	text := "<" + to.String() + ">"
+	if p != (smtp.RcptParams{}) {
+		text += fmt.Sprintf("(NOTIFY=%s ORCPT=%q)", p.Notify, p.Original)
+	}
+	s.to = append(s.to, text)
 	return nil
 }
 
@@ -190,7 +205,7 @@ func (s *session) Data(_ context.Context, message io.Reader) (string, error) {
 	}
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
-	s.box.list = append(s.box.list, fmt.Sprintf("<%s> %s %s", s.from, strings.Join(s.to, ","), text))
+	s.box.list = append(s.box.list, fmt.Sprintf("<%s> %s%s %s", s.from, s.wish, strings.Join(s.to, ","), text))
 	return "id", nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -137,6 +138,89 @@ func FuzzLine(f *testing.F) {
 			}
 			if err == io.EOF {
 				return
+			}
+		}
+	})
+}
+
+// FuzzChunks holds the reader of BDAT to a plain statement of RFC 3030: the
+// chunks' octets in a row, or a refusal, and nothing of them read as commands.
+func FuzzChunks(f *testing.F) {
+	f.Add([]byte("a\r\nb"), 2, 3)
+	f.Add([]byte("a\r\n.\r\nQUIT\r\n"), 3, 100)
+	f.Add([]byte("a\nb\r"), 1, 1)
+	f.Fuzz(func(t *testing.T, message []byte, chunk, piece int) {
+		if chunk < 1 || chunk > len(message) {
+			chunk = max(len(message), 1)
+		}
+		if piece < 1 || piece > 100 {
+			piece = 1
+		}
+		var wire bytes.Buffer
+		for at := chunk; at < len(message); at += chunk {
+			fmt.Fprintf(&wire, "BDAT %d\r\n%s", min(chunk, len(message)-at), message[at:min(at+chunk, len(message))])
+		}
+		wire.WriteString("BDAT 0 LAST\r\nrest")
+		c := &Conn{server: NewServer(Options{}), w: bufio.NewWriter(io.Discard)}
+		c.r = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(message[:min(chunk, len(message))]), &wire), 16)
+		b := &chunkReader{c: c, left: int64(min(chunk, len(message))), do: func(verb, arg string) error {
+			t.Fatalf("%q: %s %s was read as a command", message, verb, arg)
+			return nil
+		}}
+		var got []byte
+		buf := make([]byte, piece)
+		var err error
+		for err == nil {
+			var n int
+			n, err = b.Read(buf)
+			got = append(got, buf[:n]...)
+		}
+		if bytes.ContainsAny(bytes.ReplaceAll(message, []byte("\r\n"), nil), "\r\n") {
+			if b.bad == nil || err == io.EOF {
+				t.Fatalf("%q was taken", message)
+			}
+			return
+		}
+		want := message
+		if len(want) > 0 && !bytes.HasSuffix(want, []byte("\r\n")) {
+			want = append(bytes.Clone(want), "\r\n"...)
+		}
+		rest, _ := io.ReadAll(c.r)
+		if err != io.EOF || !bytes.Equal(got, want) || string(rest) != "rest" {
+			t.Fatalf("%q in chunks of %d: got %q and %v, rest %q", message, chunk, got, err, rest)
+		}
+	})
+}
+
+// FuzzParameters holds that what is taken of DSN parameters is the same when a
+// client writes it again.
+func FuzzParameters(f *testing.F) {
+	f.Add("QQ+2B314", "SUCCESS,DELAY", "rfc822;a+2Bb@c.example")
+	f.Add("1", "never", `utf-8;b\x{F8}b@c.example`)
+	f.Add("a+", ",", "utf-8;ü@\\x{0}")
+	f.Fuzz(func(t *testing.T, envid, notify, orcpt string) {
+		if id, err := parseEnvID(envid); err == nil {
+			// The limit is on what came: what is written may be longer.
+			again, ok := decodeXtext(encodeXtext(id))
+			if !ok || again != id || strings.ContainsAny(encodeXtext(id), " =\r\n") {
+				t.Fatalf("ENVID %q is %q, written %q", envid, id, encodeXtext(id))
+			}
+		}
+		if n, err := ParseNotify(notify); err == nil {
+			if again, err := ParseNotify(n.String()); err != nil || again != n {
+				t.Fatalf("NOTIFY %q is %v, then %v, %v", notify, n, again, err)
+			}
+		}
+		if o, err := parseORcpt(orcpt, true); err == nil {
+			wire := encodeORcpt(o)
+			if !isASCII(wire) || strings.ContainsAny(wire, " =\r\n\x00") {
+				t.Fatalf("ORCPT %q is written %q", orcpt, wire)
+			}
+			if len(wire) > maxORcpt {
+				return
+			}
+			if again, err := parseORcpt(wire, false); err != nil || again != o {
+				t.Fatalf("ORCPT %q is %q, written %q, then %q, %v", orcpt, o, wire, again, err)
 			}
 		}
 	})

@@ -24,6 +24,7 @@ type Options struct {
 	Log           *slog.Logger  // default: nowhere
 	MaxSize       int64         // octets of a message; default 50 MiB
 	MaxRecipients int           // of a transaction; default 1000
+	MaxMails      int           // transactions of a connection; default 10000
 	MaxConns      int           // at one time; default 2000
 	MaxPerAddress int           // of them from one address (IPv6: one /64); default 100; loopback is exempt
 }
@@ -47,6 +48,7 @@ func NewServer(opt Options) *Server {
 	}
 	orDefault(&opt.MaxSize, 50<<20)
 	orDefault(&opt.MaxRecipients, 1000)
+	orDefault(&opt.MaxMails, 10000)
 	orDefault(&opt.MaxConns, 2000)
 	orDefault(&opt.MaxPerAddress, 100)
 	return &Server{opt: opt, from: map[netip.Addr]int{}}

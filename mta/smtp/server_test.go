@@ -113,7 +113,7 @@ func TestServeSockets(t *testing.T) {
 	}
 	waiting := connect(t, dial(plain.Addr()))
 	for _, c := range []*smtp.Client{c, waiting} {
-		if _, err := c.Envelope(t.Context(), smtp.Path{}, smtp.MailParams{}, []smtp.Path{{Local: "b", Domain: "mx.example"}}); err != nil {
+		if _, err := c.Envelope(t.Context(), smtp.Path{}, smtp.MailParams{}, []smtp.Forward{{Path: smtp.Path{Local: "b", Domain: "mx.example"}}}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Data(t.Context(), strings.NewReader("hi\r\n")); err != nil {

@@ -37,34 +37,49 @@ var (
 	errNoArg    = Reply{501, Enhanced{5, 5, 4}, "No argument here"}
 	errUnknown  = Reply{500, Enhanced{5, 5, 1}, "Command not known"}
 	errTooMany  = Reply{421, Enhanced{4, 7, 0}, "Too many errors"}
+	errNobody   = Reply{554, Enhanced{5, 5, 1}, "No recipient was taken"}
+	errNeedTLS  = Reply{530, Enhanced{5, 7, 10}, "REQUIRETLS is for a connection in TLS: STARTTLS first"}
+	errEnough   = Reply{421, Enhanced{4, 7, 0}, "Enough for one connection; come again"}
 	errIdling   = Reply{421, Enhanced{4, 7, 0}, "Too many commands without a message"}
 	replyOK     = Reply{250, Enhanced{2, 0, 0}, "OK"}
 )
 
 // step reads one command and answers it. An error ends the connection.
 func (c *Conn) step(ctx context.Context) error {
-	line, err := c.readLine(maxAuthLine)
-	var verb, arg string
+	verb, arg, err := c.readCommand()
 	if err == nil {
-		verb, arg = command(line)
-		if verb != "AUTH" && len(line) > maxCommandLine-2 {
-			err = errLineLong
-		}
-	}
-	if err == nil {
-		if verb != "AUTH" {
-			c.transcript.Add(FromClient, line)
-		}
-		if c.isDraining() {
-			c.say(errBye)
-			return errClose
-		}
 		err = c.do(ctx, verb, arg)
 	}
+	return c.answer(verb, err)
+}
+
+// readCommand reads a command line. A Reply as error is about the line.
+func (c *Conn) readCommand() (verb, arg string, err error) {
+	line, err := c.readLine(maxAuthLine)
+	if err != nil {
+		return "", "", err
+	}
+	verb, arg = command(line)
+	if verb != "AUTH" && len(line) > maxCommandLine-2 {
+		return "", "", errLineLong
+	}
+	if verb != "AUTH" {
+		c.transcript.Add(FromClient, line)
+	}
+	if c.isDraining() {
+		c.say(errBye)
+		return verb, arg, errClose
+	}
+	return verb, arg, nil
+}
+
+// answer says what came of a command; nil is that it was said. An error ends
+// the connection.
+func (c *Conn) answer(verb string, err error) error {
 	var r Reply
 	switch {
 	case err == nil:
-		return nil // do has answered
+		return nil
 	case errors.As(err, &r):
 	case verb == "", errors.Is(err, errClose), errors.Is(err, errBroken):
 		return err
@@ -138,6 +153,8 @@ func (c *Conn) do(ctx context.Context, verb, arg string) error {
 		return c.doRcpt(ctx, arg)
 	case "DATA":
 		return c.doData(ctx, arg)
+	case "BDAT":
+		return c.doChunk(ctx, arg)
 	case "STARTTLS":
 		return c.doStartTLS(ctx, arg)
 	case "AUTH":
@@ -169,14 +186,14 @@ func (c *Conn) do(ctx context.Context, verb, arg string) error {
 	case "EXPN":
 		return Reply{502, Enhanced{5, 5, 1}, "Not done here"}
 	case "HELP":
-		return Reply{214, Enhanced{2, 0, 0}, "This is Roost. It takes EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\nand what EHLO announces. RFC 5321 tells the rest."}
+		return Reply{214, Enhanced{2, 0, 0}, "This is Roost. It takes EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nand what EHLO announces. RFC 5321 tells the rest."}
 	}
 	return errUnknown
 }
 
 func (c *Conn) reset(ctx context.Context) {
 	c.session.Reset(ctx)
-	c.mail, c.utf8, c.recipients = false, false, 0
+	c.mail, c.utf8, c.recipients, c.chunks = false, false, 0, false
 }
 
 func (c *Conn) doHello(ctx context.Context, extended bool, name string) error {
@@ -189,10 +206,15 @@ func (c *Conn) doHello(ctx context.Context, extended bool, name string) error {
 		return Reply{Code: 250, Text: c.Hostname()}
 	}
 	lines := []string{
-		c.Hostname(), "PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES",
+		c.Hostname(), "PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN",
+		// RFC 9422 4.
+		fmt.Sprintf("LIMITS MAILMAX=%d RCPTMAX=%d", c.server.opt.MaxMails, c.server.opt.MaxRecipients),
 		"SIZE " + strconv.FormatInt(c.server.opt.MaxSize, 10),
 	}
-	if c.server.opt.TLS != nil && c.TLS() == nil {
+	switch {
+	case c.TLS() != nil:
+		lines = append(lines, "REQUIRETLS") // RFC 8689 2: not before
+	case c.server.opt.TLS != nil:
 		lines = append(lines, "STARTTLS")
 	}
 	if a, ok := c.session.(Authenticator); ok && !c.authorized {
@@ -219,9 +241,15 @@ func (c *Conn) doMail(ctx context.Context, arg string) error {
 	if c.hello == "" || c.mail {
 		return errSequence
 	}
+	if c.mails++; c.mails > c.server.opt.MaxMails {
+		return errEnough
+	}
 	from, p, err := parseMail(arg)
 	if err != nil {
 		return err
+	}
+	if p.RequireTLS && c.TLS() == nil {
+		return errNeedTLS
 	}
 	if p.Size > c.server.opt.MaxSize {
 		return errTooLarge // RFC 1870 6.1
@@ -234,7 +262,7 @@ func (c *Conn) doMail(ctx context.Context, arg string) error {
 }
 
 func (c *Conn) doRcpt(ctx context.Context, arg string) error {
-	if !c.mail {
+	if !c.mail || c.chunks {
 		return errSequence
 	}
 	to, p, err := parseRcpt(arg, c.utf8)
@@ -258,11 +286,11 @@ func (c *Conn) doData(ctx context.Context, arg string) error {
 	if arg != "" {
 		return errNoArg
 	}
-	if !c.mail {
+	if !c.mail || c.chunks {
 		return errSequence
 	}
 	if c.recipients == 0 {
-		return Reply{554, Enhanced{5, 5, 1}, "No recipient was taken"}
+		return errNobody
 	}
 	c.say(Reply{Code: 354, Text: "Go on, and end with a dot on a line of its own"})
 	c.begin(true)
@@ -297,6 +325,8 @@ func (c *Conn) doStartTLS(ctx context.Context, arg string) error {
 	switch {
 	case arg != "":
 		return errNoArg
+	case c.chunks:
+		return errSequence
 	case c.TLS() != nil:
 		return Reply{503, Enhanced{5, 5, 1}, "TLS is on"}
 	case c.server.opt.TLS == nil:
@@ -320,7 +350,7 @@ func (c *Conn) doStartTLS(ctx context.Context, arg string) error {
 	}
 	state := t.ConnectionState()
 	c.transcript.Add(FromServer, "("+tls.VersionName(state.Version)+" "+tls.CipherSuiteName(state.CipherSuite)+")")
-	c.hello, c.extended, c.mail, c.utf8, c.recipients = "", false, false, false, 0
+	c.hello, c.extended, c.mail, c.utf8, c.recipients, c.chunks = "", false, false, false, 0, false
 	session, err := c.server.opt.NewSession(ctx, c)
 	if err != nil {
 		c.say(c.replyFor("STARTTLS", err))

@@ -132,6 +132,13 @@ func (p *Player) skip(t testing.TB, n int, code string) {
 	}
 }
 
+// Until reads answers up to the one that a "S: " line would want.
+func (p *Player) Until(t testing.TB, want string) {
+	t.Helper()
+	for !match(want, p.line(t, 0)) {
+	}
+}
+
 func match(want, got string) bool {
 	prefix, ok := strings.CutSuffix(want, "...")
 	return got == want || ok && strings.HasPrefix(got, prefix)
