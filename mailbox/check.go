@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"roost/mailbox/signature"
 )
 
 // Report is what Check found.
@@ -237,7 +239,7 @@ func (tx *tx) checkMessages(r *Report, refs map[BodyID]int64) error {
 		}
 		var sum Folder
 		var facts []Facts
-		views, digests := tx.walk(bViews, id, f.ID), tx.Bucket(bDigests)
+		views, digests, signatures := tx.walk(bViews, id, f.ID), tx.Bucket(bDigests), tx.Bucket(bSignatures)
 		err = tx.each(bFacts, folderKey(id, f.ID), func(k, v []byte) error {
 			m, err := parseRow(k, v)
 			if err == nil {
@@ -254,6 +256,9 @@ func (tx *tx) checkMessages(r *Report, refs map[BodyID]int64) error {
 				r.problem("%s: message %d has no digest", where, m.UID)
 			} else if _, err := parseDigest(d); err != nil {
 				r.problem("%s: message %d: %v", where, m.UID, err)
+			}
+			if v := signatures.Get(be64(uint64(m.Body))); !signature.Valid(v) && len(v) != 0 || v == nil {
+				r.problem("%s: message %d has no signature that a search could use", where, m.UID)
 			}
 			refs[m.Body]++
 			sum.Bytes += m.Size

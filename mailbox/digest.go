@@ -3,13 +3,16 @@ package mailbox
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
 	"roost/mailbox/message"
+	"roost/mailbox/signature"
 )
 
 // A digest is what searches, sorts and threads ask of a body's header. It lies
@@ -42,6 +45,13 @@ type SortKeys struct {
 // The row begins with the version of what made it; one that is not known here
 // means that the message has to be looked into.
 const digestVersion = 1
+
+// The digest's flags.
+const (
+	digestOdd byte = 1 << iota
+	digestReply
+	digestSent
+)
 
 // maxDigestFields is the most text of address and subject fields kept.
 const maxDigestFields = 16 << 10
@@ -151,13 +161,13 @@ func nameHash(kind, name string) uint64 {
 func (d *digest) append(b []byte) []byte {
 	flags := byte(0)
 	if d.odd {
-		flags |= 1
+		flags |= digestOdd
 	}
 	if d.keys.Reply {
-		flags |= 2
+		flags |= digestReply
 	}
 	if !d.sent.IsZero() {
-		flags |= 4
+		flags |= digestSent
 	}
 	b = append(b, digestVersion, flags)
 	for _, f := range d.fields {
@@ -185,15 +195,15 @@ func parseDigest(v []byte) (*digest, error) {
 	}
 	flags := v[1]
 	r := decoder{b: v[2:]}
-	d := &digest{odd: flags&1 != 0}
+	d := &digest{odd: flags&digestOdd != 0}
 	for i := range d.fields {
 		d.fields[i] = r.string()
 	}
-	if flags&4 != 0 {
+	if flags&digestSent != 0 {
 		d.sent = r.time()
 	}
 	k := &d.keys
-	k.Reply = flags&2 != 0
+	k.Reply = flags&digestReply != 0
 	for _, s := range []*string{&k.Subject, &k.From, &k.To, &k.Cc, &k.DisplayFrom, &k.DisplayTo} {
 		*s = r.string()
 	}
@@ -213,6 +223,8 @@ func parseDigest(v []byte) (*digest, error) {
 type analysis struct {
 	facts  Facts // but for what differs by placement
 	digest *digest
+	// signature is of the folded text and header; its version is this program's.
+	signature []byte
 }
 
 // analyse reads a message, of size bytes, that has no prefix.
@@ -226,6 +238,9 @@ func analyse(r io.ReaderAt, size int64) (*analysis, error) {
 		return nil, fmt.Errorf("read the message: %w", err)
 	}
 	a := &analysis{digest: digestOf(part)}
+	if a.signature, err = sign(part, r); err != nil {
+		return nil, fmt.Errorf("read the message: %w", err)
+	}
 	a.digest.odd = a.digest.odd || isOdd(part, r)
 	a.facts = Facts{
 		Size:       size,
@@ -238,14 +253,33 @@ func analyse(r io.ReaderAt, size int64) (*analysis, error) {
 	return a, nil
 }
 
+// sign makes the signature of all that TEXT looks through.
+func sign(part *message.Part, r io.ReaderAt) ([]byte, error) {
+	var b signature.Builder
+	w := message.FoldWriter{W: &b}
+	if err := part.WriteText(&w, r, maxSearchText); err != nil && !errors.Is(err, message.ErrTooLong) {
+		return nil, err
+	}
+	w.Close()
+	b.Break()
+	b.Write(message.AppendFold(nil, part.Header.AppendText(nil)))
+	return b.Append(nil), nil
+}
+
 // in is the facts of a placement of the message behind a prefix.
 func (a *analysis) in(body BodyID, prefix []byte) Facts {
 	m := a.facts
 	m.Body, m.Prefix, m.Object = body, prefix, objectID(body, prefix)
 	m.Size += int64(len(prefix))
 	m.HeaderSize += int64(len(prefix))
-	if h := prefixHeader(prefix); h.Has("Date") {
+	h := prefixHeader(prefix)
+	if h.Has("Date") {
 		m.Sent = sentDate(h)
+	}
+	for f := range h.Fields() {
+		name := strings.ToLower(f.Name())
+		m.odd = m.odd || strings.HasPrefix(name, "content-") ||
+			slices.ContainsFunc(digestFields[:], func(s string) bool { return strings.EqualFold(s, name) })
 	}
 	return m
 }
@@ -257,9 +291,15 @@ func prefixHeader(prefix []byte) message.Header {
 
 // putDigest writes what is known of a body beside its place.
 func (tx *tx) putDigest(id BodyID, a *analysis) error {
-	return tx.put(bDigests, be64(uint64(id)), a.digest.append(nil))
+	if err := tx.put(bDigests, be64(uint64(id)), a.digest.append(nil)); err != nil {
+		return err
+	}
+	return tx.put(bSignatures, be64(uint64(id)), a.signature)
 }
 
 func (tx *tx) dropDigest(id BodyID) error {
-	return tx.delete(bDigests, be64(uint64(id)))
+	if err := tx.delete(bDigests, be64(uint64(id))); err != nil {
+		return err
+	}
+	return tx.delete(bSignatures, be64(uint64(id)))
 }

@@ -60,13 +60,14 @@
 //	mailboxes      account u32, mailbox u32         Folder: name, use, UIDVALIDITY, counters, keywords
 //	names          account u32, name                mailbox u32
 //	subscriptions  account u32, name                1
-//	facts          account u32, mailbox u32, uid u32    what never changes of a message, 64 bytes: body, EMAILID,
+//	facts          account u32, mailbox u32, uid u32    what never changes of a message, 65 bytes: body, EMAILID,
 //	                                                THREADID, sizes, INTERNALDATE, save date, Date field
 //	views          account u32, mailbox u32, uid u32    prefix, and as FETCH writes them ENVELOPE, BODYSTRUCTURE, PREVIEW
 //	flags          account u32, mailbox u32, uid/256 u32  block of Entries: what does
 //	expunged       account u32, mailbox u32, modseq u64   UIDs that an operation took away
 //	bodies         body u64                         bodyRow: pack, offset, lengths, references
 //	digests        body u64                         digest: what searches, sorts and threads ask of its header
+//	signatures     body u64                         signature of its folded text and header; empty if it could not be read
 //	threads        account u32, hash u64            threadRow: where a Message-ID or a base subject leads
 //	joined         account u32, thread u64          thread u64: the older one that it turned out to be part of
 //	packs          pack u32                         packRow: length, live bytes, live records

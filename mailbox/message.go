@@ -20,6 +20,7 @@ type Facts struct {
 	Date       time.Time // INTERNALDATE
 	Saved      time.Time // SAVEDATE (RFC 8514): when it came into this mailbox
 	Sent       time.Time // the Date field in its own zone; zero when there is none that can be read
+	odd        bool      // the prefix has fields that a body's digest should speak for
 
 	// From the row of what FETCH writes as it is.
 	Prefix    []byte // header fields that were put in front at delivery, each ending in CRLF
@@ -60,9 +61,10 @@ func splitMessageKey(k []byte) (AccountID, FolderID, UID) {
 // ask of every message of a mailbox, so that they never touch the longer row:
 //
 //	body u64 | object u64 | thread u64 | size u64 | header size u32 |
-//	INTERNALDATE: unix seconds i64, zone minutes i16 | save date i64 | Date field i64, i16
+//	INTERNALDATE: unix seconds i64, zone minutes i16 | save date i64 | Date field i64, i16 |
+//	1 if a search has to look at prefix and body together u8
 const (
-	rowLength = 64
+	rowLength = 65
 	noDate    = math.MinInt64
 )
 
@@ -81,7 +83,11 @@ func appendRow(b []byte, m *Facts) []byte {
 	b = be.AppendUint16(b, uint16(zoneOf(m.Date)))
 	b = be.AppendUint64(b, uint64(m.Saved.Unix()))
 	b = be.AppendUint64(b, uint64(sent))
-	return be.AppendUint16(b, uint16(zone))
+	b = be.AppendUint16(b, uint16(zone))
+	if m.odd {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func zoneOf(t time.Time) int16 {
@@ -104,6 +110,7 @@ func parseRow(k, v []byte) (Facts, error) {
 		HeaderSize: int64(be.Uint32(v[32:])),
 		Date:       timeIn(int64(be.Uint64(v[36:])), int16(be.Uint16(v[44:]))),
 		Saved:      time.Unix(int64(be.Uint64(v[46:])), 0).UTC(),
+		odd:        v[64] != 0,
 	}
 	if sent := int64(be.Uint64(v[54:])); sent != noDate {
 		m.Sent = timeIn(sent, int16(be.Uint16(v[62:])))

@@ -27,6 +27,7 @@ var (
 	bExpunged      = []byte("expunged")
 	bBodies        = []byte("bodies")
 	bDigests       = []byte("digests")
+	bSignatures    = []byte("signatures")
 	bThreads       = []byte("threads")
 	bJoined        = []byte("joined")
 	bPacks         = []byte("packs")
@@ -40,7 +41,7 @@ var (
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
-	bSubscriptions, bFacts, bViews, bFlags, bExpunged, bBodies, bDigests, bThreads, bJoined, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
+	bSubscriptions, bFacts, bViews, bFlags, bExpunged, bBodies, bDigests, bSignatures, bThreads, bJoined, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
 	bDamaged,
 }
 

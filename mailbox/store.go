@@ -48,6 +48,7 @@ type Store struct {
 	bodyID     atomic.Uint64 // of the last body
 	maxMessage atomic.Int64  // as Settings say
 	logins     *logins
+	searchers  searchers
 	bells      bells
 	recent     recents
 
@@ -88,7 +89,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		dir: dir, opts: o, log: o.Log, db: db,
-		logins:  newLogins(),
+		logins: newLogins(), searchers: newSearchers(),
 		first:   make(chan *commit),
 		bulk:    make(chan *commit),
 		stop:    make(chan struct{}),

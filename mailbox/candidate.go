@@ -1,0 +1,110 @@
+package mailbox
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+
+	"roost/mailbox/message"
+)
+
+// candidate is a message that a search looks into, as far as it has to. What it
+// says is what a search means; everything else only saves it from being asked.
+type candidate struct {
+	run   *searchRun
+	entry Entry
+
+	msg    *Message
+	part   *message.Part
+	header string // folded
+}
+
+func (c *candidate) holds(q *Query) (bool, error) {
+	var err error
+	t := q.judge(func(q *Query) truth {
+		if err != nil {
+			return no
+		}
+		var t truth
+		t, err = c.leaf(q)
+		return t
+	})
+	return t == yes, err
+}
+
+func (c *candidate) leaf(q *Query) (truth, error) {
+	if q.cost == costEntry {
+		return q.byEntry(c.run.folder, c.entry), nil
+	}
+	if c.msg == nil {
+		var err error
+		if c.msg, err = c.run.s.OpenMessage(c.run.id, c.run.folder.ID, c.entry.UID); err != nil {
+			return no, err
+		}
+	}
+	if q.cost == costRow {
+		return q.byRow(&c.msg.Facts, c.run.now), nil
+	}
+	if c.part == nil {
+		var err error
+		if c.part, err = message.Parse(c.msg.Reader()); err != nil {
+			return no, err
+		}
+	}
+	if q.Test == TestHeader {
+		return truthOf(fieldHas(c.part.Header, q)), nil
+	}
+	if q.Test == TestText {
+		if c.header == "" {
+			c.header = message.Fold(string(c.part.Header.AppendText(nil)))
+		}
+		if strings.Contains(c.header, q.Text) {
+			return yes, nil
+		}
+	}
+	return c.inBody(q.Text)
+}
+
+// inBody looks through the body's text, no further than to the first hit.
+func (c *candidate) inBody(text string) (truth, error) {
+	f := finder{text: []byte(text)}
+	w := message.FoldWriter{W: &f}
+	err := c.part.WriteText(&w, c.msg, maxSearchText)
+	if err == nil || errors.Is(err, message.ErrTooLong) {
+		err = w.Close()
+	}
+	if errors.Is(err, errFound) || err == nil && len(text) == 0 {
+		return yes, nil
+	}
+	return no, err
+}
+
+var errFound = errors.New("found")
+
+// finder is a writer that ends with errFound once text was written to it.
+type finder struct {
+	text []byte
+	rest []byte // the end of what was written, shorter than text
+}
+
+func (f *finder) Write(b []byte) (int, error) {
+	if bytes.Contains(b, f.text) {
+		return 0, errFound
+	}
+	keep := max(len(f.text)-1, 0)
+	if len(f.rest) > 0 {
+		f.rest = append(f.rest, b[:min(keep, len(b))]...)
+		if bytes.Contains(f.rest, f.text) {
+			return 0, errFound
+		}
+	}
+	if len(b) >= keep {
+		f.rest = append(f.rest[:0], b[len(b)-keep:]...)
+		return len(b), nil
+	}
+	if len(f.rest) == 0 {
+		f.rest = append(f.rest, b...)
+	}
+	f.rest = append(f.rest[:0], f.rest[max(len(f.rest)-keep, 0):]...)
+	return len(b), nil
+}

@@ -1,0 +1,191 @@
+package mailbox
+
+import (
+	"bytes"
+	"strings"
+
+	"go.etcd.io/bbolt"
+
+	"roost/mailbox/message"
+)
+
+// clues reads what the store keeps about a message beside its bytes, each kind
+// when a test first asks for it. It belongs to one transaction.
+type clues struct {
+	run                       *searchRun
+	tx                        *tx
+	rows, views               *walk
+	digests, signatures       bodyWalk
+	joined                    bool
+	entry                     Entry
+	facts                     Facts
+	haveRow, haveView, haveDi bool
+	digest                    []byte // the row's fields, after version and flags; nil when it can't be used
+	lower                     []byte
+	gone                      bool // expunged since the search began
+	err                       error
+}
+
+func newClues(tx *tx, r *searchRun) *clues {
+	return &clues{
+		run: r, tx: tx, joined: tx.joined(r.id),
+		rows: tx.walk(bFacts, r.id, r.folder.ID), views: tx.walk(bViews, r.id, r.folder.ID),
+		digests: bodyWalk{c: tx.Bucket(bDigests).Cursor()}, signatures: bodyWalk{c: tx.Bucket(bSignatures).Cursor()},
+	}
+}
+
+// bodyWalk goes through rows of bodies. A mailbox has them in order in the main.
+type bodyWalk struct {
+	c    *bbolt.Cursor
+	k, v []byte
+}
+
+func (w *bodyWalk) at(id BodyID) []byte {
+	if bodyKey(w.k) == uint64(id) && w.k != nil {
+		return w.v
+	}
+	if bodyKey(w.k) < uint64(id) && w.k != nil {
+		w.k, w.v = w.c.Next()
+	}
+	if bodyKey(w.k) != uint64(id) || w.k == nil {
+		w.k, w.v = w.c.Seek(be64(uint64(id)))
+	}
+	if bodyKey(w.k) != uint64(id) {
+		return nil
+	}
+	return w.v
+}
+
+func (c *clues) next(e Entry) {
+	c.entry = e
+	c.haveRow, c.haveView, c.haveDi, c.gone = false, false, false, false
+}
+
+// leaf decides one test as far as it can be without the message's bytes.
+func (c *clues) leaf(q *Query) truth {
+	if q.cost == costEntry {
+		return q.byEntry(c.run.folder, c.entry)
+	}
+	if !c.row() {
+		return no
+	}
+	switch {
+	case q.cost == costRow:
+		return q.byRow(&c.facts, c.run.now)
+	case c.facts.odd:
+		return unknown
+	case q.field >= 0:
+		return c.inDigest(q)
+	}
+	if !c.readDigest() {
+		return unknown
+	}
+	if q.Test == TestBody {
+		return c.bySignature(q)
+	}
+	if t := c.bySignature(q); t != no {
+		return t
+	}
+	return truthOf(c.inPrefix(q))
+}
+
+func (c *clues) row() bool {
+	if !c.haveRow {
+		c.haveRow = true
+		v := c.rows.at(c.entry.UID)
+		if v == nil {
+			c.gone = true
+			return false
+		}
+		if c.facts, c.err = parseRow(c.rows.k, v); c.err != nil {
+			return false
+		}
+		if c.joined {
+			c.facts.Thread = c.tx.thread(c.run.id, c.facts.Thread)
+		}
+	}
+	return !c.gone && c.err == nil
+}
+
+// readDigest reads the digest's row, and tells whether it speaks for the
+// message.
+func (c *clues) readDigest() bool {
+	if !c.haveDi {
+		c.haveDi, c.digest = true, nil
+		if v := c.digests.at(c.facts.Body); len(v) >= 2 && v[0] == digestVersion && v[1]&digestOdd == 0 {
+			c.digest = v[2:]
+		}
+	}
+	return c.digest != nil
+}
+
+// inDigest looks for text in one of the fields that a digest has.
+func (c *clues) inDigest(q *Query) truth {
+	if !c.readDigest() {
+		return unknown
+	}
+	d := decoder{b: c.digest}
+	var field []byte
+	for range q.field + 1 {
+		field = d.bytes()
+	}
+	if q.Text == "" {
+		return truthOf(len(field) > 0)
+	}
+	return truthOf(bytes.Contains(field, []byte(q.Text)))
+}
+
+// bySignature rules out, or does not know.
+func (c *clues) bySignature(q *Query) truth {
+	if q.probe.Empty() || q.probe.May(c.signatures.at(c.facts.Body)) {
+		return unknown
+	}
+	return no
+}
+
+// inPrefix looks for text in the fields that were put in front of the body.
+func (c *clues) inPrefix(q *Query) bool {
+	if !c.haveView {
+		c.haveView = true
+		if c.err = c.facts.parseView(c.views.at(c.entry.UID)); c.err != nil {
+			return false
+		}
+	}
+	prefix := c.facts.Prefix
+	if len(prefix) == 0 {
+		return false
+	}
+	if len(q.needle) > 0 && c.plainLower(prefix) && !bytes.Contains(c.lower, []byte(q.needle)) {
+		return false
+	}
+	h := prefixHeader(prefix)
+	if q.Test == TestText {
+		return strings.Contains(message.Fold(string(h.AppendText(nil))), q.Text)
+	}
+	return fieldHas(h, q)
+}
+
+// plainLower puts b into c.lower in lower case, and tells whether it is text in
+// which folding and encoded words change nothing but white space.
+func (c *clues) plainLower(b []byte) bool {
+	c.lower = c.lower[:0]
+	for i, x := range b {
+		if x >= 0x80 || x == 0 || x == '?' && i > 0 && b[i-1] == '=' {
+			return false
+		}
+		if 'A' <= x && x <= 'Z' {
+			x |= 0x20
+		}
+		c.lower = append(c.lower, x)
+	}
+	return true
+}
+
+func fieldHas(h message.Header, q *Query) bool {
+	for _, v := range h.All(q.Name) {
+		if q.Text == "" || strings.Contains(message.Fold(message.DecodeWords(v)), q.Text) {
+			return true
+		}
+	}
+	return false
+}
