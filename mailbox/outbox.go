@@ -27,6 +27,12 @@ type Outgoing struct {
 	EightBit   bool        `json:"eight_bit,omitempty"` // needs 8BITMIME (RFC 6152)
 	UTF8       bool        `json:"utf8,omitempty"`      // needs SMTPUTF8 (RFC 6531)
 
+	// What the sender asked for, beside the message: RFC 3461, RFC 8689.
+	EnvelopeID  string `json:"envelope_id,omitempty"`  // ENVID, decoded
+	Return      string `json:"return,omitempty"`       // RET: FULL or HDRS
+	RequireTLS  bool   `json:"require_tls,omitempty"`  // REQUIRETLS
+	TLSOptional bool   `json:"tls_optional,omitempty"` // the header field TLS-Required: No
+
 	Created   time.Time `json:"created"`
 	Due       time.Time `json:"due"` // of the next attempt
 	Attempts  int       `json:"attempts"`
@@ -39,6 +45,10 @@ type Outgoing struct {
 type Recipient struct {
 	Address string `json:"address"`
 	Reply   string `json:"reply,omitempty"` // the last that a server said of it
+
+	Notify   string `json:"notify,omitempty"`   // NOTIFY (RFC 3461)
+	Original string `json:"original,omitempty"` // ORCPT, its address decoded
+	Delayed  bool   `json:"delayed,omitempty"`  // the sender was told that it takes long
 }
 
 // Outbox lists what waits to be sent, oldest first.

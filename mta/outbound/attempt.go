@@ -35,6 +35,7 @@ type attempt struct {
 
 	target target
 	client *smtp.Client
+	mails  int // transactions on the connection
 
 	results []Result // of all recipients; those from done on are open
 	done    int
@@ -87,28 +88,49 @@ var errFinal = errors.New("final")
 // deliver is the whole dialog with one host. An error says that the host did
 // not answer for the recipients.
 func (a *attempt) deliver(ctx context.Context) error {
-	err := a.connect(ctx, true)
-	if errors.Is(err, errHandshake) {
-		// RFC 7435 section 3: no authentication, and then no encryption,
-		// rather than no mail.
-		a.transcript.Add(smtp.FromClient, "(TLS failed: connecting again without)")
-		err = a.connect(ctx, false)
+	useTLS := true
+	for {
+		err := a.connect(ctx, useTLS)
+		if errors.Is(err, errHandshake) {
+			// RFC 7435 section 3: no authentication, and then no encryption,
+			// rather than no mail.
+			a.transcript.Add(smtp.FromClient, "(TLS failed: connecting again without)")
+			useTLS = false
+			err = a.connect(ctx, useTLS)
+		}
+		if err != nil {
+			return err
+		}
+		err = a.send(ctx)
+		again := errors.Is(err, errEnough)
+		if again {
+			err = nil
+		}
+		a.leave(ctx, err)
+		if !again {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	err = a.send(ctx)
-	a.leave(ctx, err)
-	return err
 }
+
+// errEnough: the host takes no more transactions on this connection.
+var errEnough = errors.New("enough transactions")
 
 // send logs in and makes as many transactions as the recipients need.
 func (a *attempt) send(ctx context.Context) error {
 	if err := a.auth(ctx); err != nil {
 		return err
 	}
+	size := maxRecipients
+	if n := a.client.Limit("RCPTMAX"); n > 0 {
+		size = min(size, n) // RFC 9422 4.2
+	}
 	for a.done < len(a.results) {
-		batch := a.results[a.done:min(a.done+maxRecipients, len(a.results))]
+		if n := a.client.Limit("MAILMAX"); n > 0 && a.mails >= n {
+			return errEnough // RFC 9422 4.1
+		}
+		a.mails++
+		batch := a.results[a.done:min(a.done+size, len(a.results))]
 		if err := a.transaction(ctx, batch); err != nil {
 			return err
 		}
@@ -139,6 +161,11 @@ func (a *attempt) connect(ctx context.Context, useTLS bool) error {
 	if err == nil && useTLS {
 		err = a.startTLS(ctx)
 	}
+	if err == nil && a.message.RequireTLS {
+		if _, ok := a.client.Extension("REQUIRETLS"); !ok || a.client.TLS() == nil {
+			err = a.unfit("%s does not promise to keep the message under TLS (REQUIRETLS)", a.target.host)
+		}
+	}
 	if err != nil {
 		a.leave(ctx, err)
 	}
@@ -162,6 +189,7 @@ func (a *attempt) dial(ctx context.Context) error {
 		}
 		conn = secure
 	}
+	a.mails = 0
 	if a.client, err = smtp.NewClient(ctx, conn, a.transcript); err != nil {
 		conn.Close()
 		return a.broken("greeting", smtp.Enhanced{4, 4, 2}, err)
@@ -182,7 +210,7 @@ func (a *attempt) startTLS(ctx context.Context) error {
 	if a.client.TLS() != nil {
 		return nil
 	}
-	must := a.relay != nil && a.relay.Mode == StartTLSRequired
+	must := a.message.RequireTLS || a.relay != nil && a.relay.Mode == StartTLSRequired
 	if _, offered := a.client.Extension("STARTTLS"); !offered && !must {
 		return nil
 	}
@@ -191,12 +219,28 @@ func (a *attempt) startTLS(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return a.hello(ctx)
+	case a.message.RequireTLS && (errors.Is(err, smtp.ErrNotOffered) || unproved(err)):
+		a.broken("STARTTLS", smtp.Enhanced{}, err) // for the transcript
+		return a.unfit("%s offers no TLS that proves who it is", a.target.host)
 	case must || ctx.Err() != nil:
 		return a.broken("STARTTLS", smtp.Enhanced{4, 7, 0}, err)
 	case errors.As(err, &refused) && refused.Code != 421:
 		return nil // the connection is as good as before
 	}
 	return fmt.Errorf("%w: %w", errHandshake, a.broken("STARTTLS", smtp.Enhanced{4, 7, 0}, err))
+}
+
+// unproved tells a certificate that is not the host's from a handshake that
+// broke.
+func unproved(err error) bool {
+	var invalid *tls.CertificateVerificationError
+	return errors.As(err, &invalid)
+}
+
+// unfit is the failure of a host that must not have a message with REQUIRETLS
+// (RFC 8689 section 4.2.1). Another host may be better.
+func (a *attempt) unfit(format string, args ...any) *failure {
+	return permanent("REQUIRETLS", smtp.Enhanced{5, 7, 30}, format, args...)
 }
 
 func (a *attempt) tlsConfig(verify bool) *tls.Config {
@@ -225,13 +269,14 @@ func (a *attempt) auth(ctx context.Context) error {
 // each. An error says that they were not answered.
 func (a *attempt) transaction(ctx context.Context, batch []Result) error {
 	m := a.message
-	params := smtp.MailParams{Size: m.Size, UTF8: m.UTF8, Body: smtp.Body7Bit}
+	params := smtp.MailParams{Size: m.Size, UTF8: m.UTF8, Body: smtp.Body7Bit,
+		EnvelopeID: m.EnvelopeID, Return: m.Return, RequireTLS: m.RequireTLS}
 	if m.EightBit {
 		params.Body = smtp.Body8BitMIME
 	}
 	to := make([]smtp.Forward, len(batch))
 	for i := range batch {
-		to[i].Path = batch[i].To
+		to[i] = m.To[a.done+i]
 	}
 	answers, err := a.client.Envelope(ctx, m.From, params, to)
 	if err != nil {
@@ -343,6 +388,7 @@ func (a *attempt) note(r *Result, during string, reply smtp.Reply) {
 	switch {
 	case reply.Positive() && during == "DATA":
 		r.Outcome, r.During = Delivered, ""
+		_, r.Notifies = a.client.Extension("DSN")
 	case reply.Permanent() && !a.unwelcome(reply):
 		r.Outcome = Permanent
 	default:

@@ -59,8 +59,8 @@ func New(o Options) *Sender {
 
 // Message is what an attempt sends, and to whom.
 type Message struct {
-	From smtp.Path   // the reverse-path; the zero Path is the null one
-	To   []smtp.Path // recipients of one domain; of any with a smart host
+	From smtp.Path      // the reverse-path; the zero Path is the null one
+	To   []smtp.Forward // recipients of one domain; of any with a smart host
 
 	// Domain is where the recipients are: a domain of A-labels, or an
 	// address literal in brackets. With a smart host it is only for show.
@@ -69,6 +69,14 @@ type Message struct {
 	Size     int64 // octets, 0 when not known
 	EightBit bool  // the message has octets above 127
 	UTF8     bool  // it needs SMTPUTF8 (RFC 6531)
+
+	// What goes on to servers that offer DSN (RFC 3461).
+	EnvelopeID string
+	Return     smtp.Return
+
+	// RequireTLS wants REQUIRETLS (RFC 8689): only over TLS, to a server that
+	// is proved to be the right one and that promises the same.
+	RequireTLS bool
 
 	// Open gives the message from its start, lines ending in CRLF. It is
 	// called once for each transaction, of which a message with more than a
@@ -109,10 +117,14 @@ type Result struct {
 	// temporary to the mail.
 	Reply smtp.Reply
 
-	Host   string         // the server that Reply comes from; "" when Reply is ours
-	Addr   netip.AddrPort // where Host was reached
-	TLS    string         // such as "TLS 1.3"; "" for plain text
-	During string         // the step that failed, such as "connect" or "RCPT"; "" when delivered
+	Host string         // the server that Reply comes from; "" when Reply is ours
+	Addr netip.AddrPort // where Host was reached
+	TLS  string         // such as "TLS 1.3"; "" for plain text
+
+	// Notifies: the server offers DSN and took the sender's wishes over.
+	Notifies bool
+
+	During string // the step that failed, such as "connect" or "RCPT"; "" when delivered
 }
 
 // Report is the whole of an attempt.
@@ -136,7 +148,7 @@ func (s *Sender) Send(ctx context.Context, m Message, relay *Relay) Report {
 		results:    make([]Result, len(m.To)),
 	}
 	for i, to := range m.To {
-		a.results[i].To = to
+		a.results[i].To = to.Path
 	}
 	if err := a.run(ctx); err != nil {
 		a.fail(err)

@@ -31,7 +31,8 @@ import (
 
 // TestDialogs plays testdata/*.txtar, each a story of one attempt, in a
 // bubble with its own time. The comment says what is sent: "to", "from",
-// "domain", "relay", "noipv6", "utf8", "timeout" and "took", and lines with
+// "domain", "relay", "noipv6", "utf8", "envid", "ret", "requiretls",
+// before their recipient "notify" and "orcpt", "timeout" and "took", and lines with
 // "#". The section "zone" is a dnstest literal; "want" is what became of the
 // recipients. Every other section is one connection to the address that is
 // its name, in order:
@@ -90,6 +91,7 @@ func play(t *testing.T, a *txtar.Archive, cert tls.Certificate, roots *x509.Cert
 	ctx := t.Context()
 	var relay *outbound.Relay
 	var took time.Duration
+	var wish smtp.RcptParams
 	path := func(s string) smtp.Path {
 		p, err := smtp.ParsePath(s)
 		if err != nil {
@@ -103,10 +105,10 @@ func play(t *testing.T, a *txtar.Archive, cert tls.Certificate, roots *x509.Cert
 		switch key {
 		case "", "#":
 		case "to":
-			m.To = append(m.To, path(value))
+			m.To = append(m.To, smtp.Forward{Path: path(value), RcptParams: wish})
 		case "many":
 			for i := range 150 {
-				m.To = append(m.To, path(fmt.Sprintf("u%d@example.net", i)))
+				m.To = append(m.To, smtp.Forward{Path: path(fmt.Sprintf("u%d@example.net", i))})
 			}
 		case "from":
 			m.From = path(value)
@@ -116,6 +118,16 @@ func play(t *testing.T, a *txtar.Archive, cert tls.Certificate, roots *x509.Cert
 			relay, err = outbound.ParseRelay(value)
 		case "noipv6":
 			o.NoIPv6 = true
+		case "envid":
+			m.EnvelopeID = value
+		case "ret":
+			m.Return = smtp.Return(value)
+		case "notify":
+			wish.Notify, err = smtp.ParseNotify(value)
+		case "orcpt":
+			wish.Original = value
+		case "requiretls":
+			m.RequireTLS = true
 		case "utf8":
 			m.UTF8 = true
 		case "unreadable":
@@ -154,6 +166,9 @@ func play(t *testing.T, a *txtar.Archive, cert tls.Certificate, roots *x509.Cert
 		}
 		if r.TLS != "" {
 			what += " " + r.TLS
+		}
+		if r.Notifies {
+			what += " and notifies"
 		}
 		if what == last {
 			same++

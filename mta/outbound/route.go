@@ -39,6 +39,9 @@ func (a *attempt) resolveMX(ctx context.Context) error {
 	a.port = 25
 	domain := a.message.Domain
 	if literal, ok := strings.CutPrefix(domain, "["); ok {
+		if a.message.RequireTLS {
+			return a.unfit("an address has no name that a certificate could prove")
+		}
 		addr, err := netip.ParseAddr(strings.TrimPrefix(strings.TrimSuffix(literal, "]"), "IPv6:"))
 		if err != nil {
 			return permanent("address literal", smtp.Enhanced{5, 1, 2}, "%s is not an address", domain)
@@ -56,9 +59,12 @@ func (a *attempt) resolveMX(ctx context.Context) error {
 		// RFC 5321 section 5.1: without MX records the domain is its own
 		// exchanger. That it has no address either shows in dial.
 		a.hosts, a.implicit = []string{domain}, true
-		return nil
+		return nil // the name is the domain's own, and TLS proves it
 	case err != nil:
 		return temporary("look up MX", smtp.Enhanced{4, 4, 3}, "%v", err)
+	}
+	if a.message.RequireTLS && found.Verdict != dns.Secure {
+		return a.unfit("who takes the mail of %s is not proved by DNSSEC", domain)
 	}
 	a.hosts, err = walk(found.Records, a.Hostname(), rand.Shuffle)
 	return err

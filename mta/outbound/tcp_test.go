@@ -45,7 +45,7 @@ func TestOverTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := outbound.Message{
-		To:   []smtp.Path{{Local: "ann", Domain: "example.net"}},
+		To:   []smtp.Forward{{Path: smtp.Path{Local: "ann", Domain: "example.net"}}},
 		Size: int64(len(body)),
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil },
 	}

@@ -45,8 +45,8 @@ func (r *Runner) attempt(ctx context.Context, o mailbox.Outgoing, relay *outboun
 		Reply:   v.lastReply(),
 		Journal: v.journal(&o, report.Transcript),
 	}
-	if len(v.failed) > 0 && o.From != "" && o.Account != 0 {
-		notice, err := r.notice(&o, v.failed)
+	if tell := v.report(&o, time.Now()); len(tell) > 0 && o.From != "" && o.Account != 0 {
+		notice, err := r.notice(&o, tell)
 		if err != nil {
 			// Not told is not done: they wait, and fail again.
 			log.Error("cannot write a notification", "err", err)
@@ -54,6 +54,7 @@ func (r *Runner) attempt(ctx context.Context, o mailbox.Outgoing, relay *outboun
 		} else {
 			defer notice.Body.Close()
 			res.Notice = notice
+			res.Waiting = recipients(v.waiting) // some were told that it takes long
 		}
 	}
 	if err := r.finish(ctx, o.ID, res, recipients(v.failed)); err != nil {
@@ -104,6 +105,7 @@ func (r *Runner) message(o *mailbox.Outgoing) outbound.Message {
 	m := outbound.Message{
 		From: path(o.From), Domain: o.Domain,
 		Size: o.Size, EightBit: o.EightBit, UTF8: o.UTF8,
+		EnvelopeID: o.EnvelopeID, Return: smtp.Return(o.Return), RequireTLS: o.RequireTLS,
 		Open: func() (io.ReadCloser, error) {
 			body, err := r.Store.OutgoingBody(o)
 			if err != nil {
@@ -113,7 +115,9 @@ func (r *Runner) message(o *mailbox.Outgoing) outbound.Message {
 		},
 	}
 	for _, to := range o.Recipients {
-		m.To = append(m.To, path(to.Address))
+		// The row was written by our own: what does not parse is none.
+		notify, _ := smtp.ParseNotify(to.Notify)
+		m.To = append(m.To, smtp.Forward{Path: path(to.Address), RcptParams: smtp.RcptParams{Notify: notify, Original: to.Original}})
 	}
 	return m
 }
@@ -139,8 +143,14 @@ type verdict struct {
 // fate is what becomes of one recipient.
 type fate struct {
 	outbound.Result
-	address string // as the row has it
-	expired bool   // given up only because of its age
+	row     mailbox.Recipient
+	expired bool // given up only because of its age
+}
+
+// wants says whether the sender asked to be told of something.
+func (f *fate) wants(of smtp.Notify) bool {
+	n, _ := smtp.ParseNotify(f.row.Notify)
+	return n.Wants(of)
 }
 
 // judge decides: a temporary failure waits, unless that was the last attempt.
@@ -148,7 +158,7 @@ type fate struct {
 func judge(to []mailbox.Recipient, results []outbound.Result, last bool) verdict {
 	var v verdict
 	for i, res := range results {
-		f := fate{Result: res, address: to[i].Address}
+		f := fate{Result: res, row: to[i]}
 		switch {
 		case res.Outcome == outbound.Delivered:
 			v.delivered = append(v.delivered, f)
@@ -167,7 +177,8 @@ func judge(to []mailbox.Recipient, results []outbound.Result, last bool) verdict
 func recipients(list []fate) []mailbox.Recipient {
 	var out []mailbox.Recipient
 	for _, f := range list {
-		out = append(out, mailbox.Recipient{Address: f.address, Reply: plain(f.Reply.Error())})
+		f.row.Reply = plain(f.Reply.Error())
+		out = append(out, f.row)
 	}
 	return out
 }
@@ -199,7 +210,7 @@ func (v *verdict) journal(o *mailbox.Outgoing, t *smtp.Transcript) []mailbox.Lin
 	fates:
 		for _, f := range group.fates {
 			l := mailbox.Line{
-				Event: group.event, Account: o.Account, From: o.From, To: []string{f.address},
+				Event: group.event, Account: o.Account, From: o.From, To: []string{f.row.Address},
 				Size: o.Size, Remote: remote(f.Result), Reply: plain(f.Reply.Error()), Detail: detail,
 			}
 			if f.expired {

@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -189,6 +190,7 @@ type sink struct {
 
 	mu      sync.Mutex
 	answer  func(to string) error // at RCPT; nil takes it
+	noDSN   bool                  // it does not offer DSN
 	data    func() error          // before the answer to DATA
 	dials   []dial
 	got     []delivery
@@ -202,9 +204,10 @@ type dial struct {
 }
 
 type delivery struct {
-	from string
-	to   []string
-	text string
+	from   string
+	to     []string
+	text   string
+	wishes string // DSN parameters
 }
 
 func newSink(t *testing.T) *sink {
@@ -253,10 +256,24 @@ func (s *sink) DialContext(ctx context.Context, network, address string) (net.Co
 	client, server := net.Pipe()
 	select {
 	case s.listener.conns <- server:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.noDSN {
+			return mute{client}, nil
+		}
 		return client, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// mute is a connection to a server that announces something else than DSN.
+type mute struct{ net.Conn }
+
+func (m mute) Read(p []byte) (int, error) {
+	n, err := m.Conn.Read(p)
+	copy(p, bytes.ReplaceAll(p[:n], []byte("250-DSN\r\n"), []byte("250-XYZ\r\n")))
+	return n, err
 }
 
 type pipeListener struct {
@@ -286,12 +303,13 @@ type session struct {
 	d    delivery
 }
 
-func (s *session) Mail(_ context.Context, from smtp.Path, _ smtp.MailParams) error {
-	s.d = delivery{from: from.String()}
+func (s *session) Mail(_ context.Context, from smtp.Path, p smtp.MailParams) error {
+	s.d = delivery{from: from.String(), wishes: strings.TrimSpace(p.EnvelopeID + " " + string(p.Return))}
 	return nil
 }
 
-func (s *session) Rcpt(_ context.Context, to smtp.Path, _ smtp.RcptParams) error {
+func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error {
+	s.d.wishes = strings.TrimSpace(s.d.wishes + " " + p.Notify.String() + " " + p.Original)
 	s.sink.mu.Lock()
 	answer := s.sink.answer
 	s.sink.mu.Unlock()
