@@ -122,9 +122,7 @@ func (s *session) setFlags(ctx context.Context, uids []mailbox.UID, u mailbox.Fl
 	if err != nil {
 		return done, err
 	}
-	if done.ModSeq != 0 {
-		s.view.own = append(s.view.own, done.ModSeq)
-	}
+	s.view.own = append(s.view.own, done.ModSeqs...)
 	if len(done.Folder.Keywords) > s.view.keywords {
 		s.writeFlagLists(&done.Folder)
 	}

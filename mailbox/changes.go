@@ -87,50 +87,74 @@ type Expunged struct {
 	UIDs   []UID  // in order
 }
 
+// expungePiece is how many messages are expunged in one piece.
+const expungePiece = 256
+
 // Expunge removes the messages that are \Deleted, for good; with uids (in
-// order) only those among them (UID EXPUNGE, RFC 4315). ErrNotFound.
+// order) only those among them (UID EXPUNGE, RFC 4315). Many are removed in
+// pieces, each with its own modseq; after an error, those in the answer are
+// gone. ErrNotFound.
 func (s *Store) Expunge(ctx context.Context, id AccountID, folder FolderID, uids []UID) (Expunged, error) {
-	f, err := s.Folder(id, folder)
+	snap, err := s.Snapshot(id, folder)
 	if err != nil {
 		return Expunged{}, err
 	}
-	n := int(f.Deleted)
-	if uids != nil {
-		n = min(n, len(uids))
-	}
-	want := func(e Entry) bool {
+	out := Expunged{Folder: snap.Folder}
+	var want []UID
+	for _, e := range snap.Entries {
 		if e.Flags&Deleted == 0 {
-			return false
+			continue
 		}
-		if uids == nil {
-			return true
+		if _, ok := slices.BinarySearch(uids, e.UID); ok || uids == nil {
+			want = append(want, e.UID)
 		}
-		_, ok := slices.BinarySearch(uids, e.UID)
-		return ok
 	}
-	var out Expunged
-	err = s.updateMany(ctx, n, func(tx *tx) error {
-		out = Expunged{}
+	var pieces []func(*tx) error
+	var parts []*Expunged
+	for part := range slices.Chunk(want, expungePiece) {
+		done := new(Expunged)
+		parts = append(parts, done)
+		pieces = append(pieces, expunge(done, id, folder, part))
+	}
+	n, err := s.updatePieces(ctx, pieces)
+	for _, p := range parts[:n] {
+		out.Folder = p.Folder
+		out.UIDs = append(out.UIDs, p.UIDs...)
+	}
+	return out, err
+}
+
+// expunge is one piece of Expunge: it removes those of some messages that are
+// still there and \Deleted.
+func expunge(out *Expunged, id AccountID, folder FolderID, uids []UID) func(*tx) error {
+	return func(tx *tx) error {
+		*out = Expunged{}
 		f, err := tx.folder(id, folder)
 		if err != nil {
 			return err
 		}
-		entries, err := tx.entries(id, folder)
-		if err != nil {
-			return err
+		var gone []Entry
+		for i, uid := range uids {
+			if i > 0 && uid/blockUIDs == uids[i-1]/blockUIDs {
+				continue
+			}
+			block, err := tx.block(id, folder, uid)
+			if err != nil {
+				return err
+			}
+			for _, e := range block {
+				if _, ok := slices.BinarySearch(uids, e.UID); ok && e.Flags&Deleted != 0 {
+					gone = append(gone, e)
+					out.UIDs = append(out.UIDs, e.UID)
+				}
+			}
 		}
-		gone := slices.DeleteFunc(entries, func(e Entry) bool { return !want(e) })
-		if len(gone) == 0 {
-			out.Folder = f
-			return nil
+		if len(gone) > 0 {
+			f, err = tx.removeEntries(id, f, gone)
 		}
-		out.Folder, err = tx.removeEntries(id, f, gone)
-		for _, e := range gone {
-			out.UIDs = append(out.UIDs, e.UID)
-		}
+		out.Folder = f
 		return err
-	})
-	return out, err
+	}
 }
 
 // removeEntries takes messages (in UID order) out of a mailbox, leaving a row

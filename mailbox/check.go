@@ -301,9 +301,14 @@ func (tx *tx) checkMessages(r *Report, refs map[BodyID]int64) error {
 	if err != nil {
 		return err
 	}
+	gone, goneBlocks, err := tx.checkDiscarded(r, refs)
+	if err != nil {
+		return err
+	}
+	blocks += goneBlocks
 	for _, b := range [][]byte{bFacts, bViews} {
-		if have := tx.Bucket(b).Stats().KeyN; have != r.Messages {
-			r.problem("%d rows of %s are in no mailbox", have-r.Messages, b)
+		if have := tx.Bucket(b).Stats().KeyN; have != r.Messages+gone {
+			r.problem("%d rows of %s are in no mailbox", have-r.Messages-gone, b)
 		}
 	}
 	if have := tx.Bucket(bFlags).Stats().KeyN; have != blocks {

@@ -21,39 +21,105 @@ import (
 // run again, and has no effect outside of its transaction; when one fails after
 // a put, or panics, the transaction is rolled back and run again without it.
 
+// Two lanes. Deliveries, and what a person waits for, come first; what touches
+// more than a thousand messages is cut into pieces, each of which leaves the
+// store as it may be for good, and goes behind them: one piece rides along with
+// every batch, and while nobody else waits, as many as fit. COPY and MOVE are
+// atomic, and so one piece whatever their size.
+
 // A batch ends at whichever comes first, so that nobody waits long behind it.
 const (
-	batchTime = 20 * time.Millisecond
-	batchSize = 512
+	batchTime  = 20 * time.Millisecond
+	batchSize  = 512
+	batchBytes = 4 << 20 // of pages to be written
+
+	// Of these, for pieces with nobody else in the batch.
+	bulkTime  = 10 * time.Millisecond
+	bulkBytes = 2 << 20
 )
 
+// operation is what one caller waits for: a closure, or several.
+type operation struct {
+	ctx      context.Context
+	pieces   int   // that are committed
+	fault    error // that one ran into
+	err      error
+	done     chan struct{}
+	answered bool
+}
+
+// commit is one closure of an operation, and those to run after it.
 type commit struct {
+	*operation
 	run  func(*tx) error
-	err  error
-	done chan struct{}
+	rest []func(*tx) error
+	bulk bool
+}
+
+// fail notes an error. The caller is told once it is known what became of the
+// closures before.
+func (c *commit) fail(err error) {
+	if c.fault == nil {
+		c.fault = err
+	}
+}
+
+// answer tells the caller when its last closure is committed, or one failed.
+func (c *commit) answer(err error) {
+	if c.answered {
+		return
+	}
+	if err == nil {
+		c.pieces++
+		if len(c.rest) > 0 {
+			return
+		}
+	}
+	c.err, c.answered = err, true
+	close(c.done)
 }
 
 // update runs f in the next commit and returns when it is durable.
 func (s *Store) update(ctx context.Context, f func(*tx) error) error {
-	return s.enqueue(ctx, s.first, f)
+	return s.enqueue(ctx, s.first, &commit{run: f})
 }
 
 // bulkSize is how many messages an operation may touch before it is bulk.
 const bulkSize = 1000
 
-// updateMany is update for an operation on n messages: one on many lets all
-// that waits in front of it go first.
+// updateMany is update for an atomic operation on n messages: one on many lets
+// all that waits in front of it go first.
 func (s *Store) updateMany(ctx context.Context, n int, f func(*tx) error) error {
 	if n > bulkSize {
-		return s.enqueue(ctx, s.bulk, f)
+		return s.updateBulk(ctx, f)
 	}
 	return s.update(ctx, f)
 }
 
+// updateBulk runs f behind all that waits in front of it.
+func (s *Store) updateBulk(ctx context.Context, f func(*tx) error) error {
+	return s.enqueue(ctx, s.bulk, &commit{run: f, bulk: true})
+}
+
+// updatePieces runs closures one after the other, in as many commits as it takes
+// for others not to wait. The first error ends it, and so does ctx; the first
+// done pieces stay.
+func (s *Store) updatePieces(ctx context.Context, pieces []func(*tx) error) (done int, err error) {
+	if len(pieces) == 0 {
+		return 0, nil
+	}
+	c, lane := &commit{run: pieces[0], rest: pieces[1:]}, s.first
+	if len(pieces) > 1 {
+		c.bulk, lane = true, s.bulk
+	}
+	err = s.enqueue(ctx, lane, c)
+	return c.pieces, err
+}
+
 // enqueue heeds ctx only until the writer has the closure: after that the
 // outcome is not the caller's to choose, and is waited for.
-func (s *Store) enqueue(ctx context.Context, lane chan<- *commit, f func(*tx) error) error {
-	c := &commit{run: f, done: make(chan struct{})}
+func (s *Store) enqueue(ctx context.Context, lane chan<- *commit, c *commit) error {
+	c.operation = &operation{ctx: ctx, done: make(chan struct{})}
 	select {
 	case <-s.stop:
 		return ErrClosed
@@ -73,65 +139,145 @@ func (s *Store) enqueue(ctx context.Context, lane chan<- *commit, f func(*tx) er
 // write is the writer. The lanes are unbuffered: a closure is either taken, and
 // then answered, or its sender sees the store close.
 func (s *Store) write() {
+	w := writer{Store: s}
 	for {
-		s.noteDamages()
-		var c *commit
-		select {
-		case c = <-s.first:
-		default:
-			select {
-			case c = <-s.first:
-			case c = <-s.bulk:
-			case d := <-s.damages:
-				s.noteDamages(d)
-				continue
-			case <-s.stop:
-				return
-			}
+		c := w.noting()
+		if c == nil {
+			c = w.wait()
 		}
-		s.commitBatch(c)
+		if c == nil {
+			return
+		}
+		w.commitBatch(c)
 	}
 }
 
-func (s *Store) commitBatch(c *commit) {
-	var batch []*commit
-	if s.broken.Load() {
-		c.err = ErrBroken
-		close(c.done)
+// writer is the state of the one goroutine that commits.
+type writer struct {
+	*Store
+	next *commit // the next piece of an operation that was begun
+}
+
+// wait returns what a batch begins with, or nil when the store closes.
+func (w *writer) wait() *commit {
+	select {
+	case c := <-w.first:
+		return c
+	default:
+	}
+	if c := w.piece(); c != nil {
+		select {
+		case <-w.stop:
+			c.answer(ErrClosed)
+			return nil
+		default:
+			return c
+		}
+	}
+	select {
+	case c := <-w.first:
+		return c
+	case c := <-w.bulk:
+		return c
+	case d := <-w.damages:
+		return w.noting(d)
+	case <-w.stop:
+		return nil
+	}
+}
+
+// piece takes the next closure from the lane behind, if there is one.
+func (w *writer) piece() *commit {
+	c := w.next
+	w.next = nil
+	if c != nil && !c.answered && c.fault == nil {
+		err := c.ctx.Err()
+		if err == nil {
+			return c
+		}
+		c.fail(err)
+		c.answer(err)
+	}
+	select {
+	case c = <-w.bulk:
+		return c
+	default:
+		return nil
+	}
+}
+
+// follow returns what comes into the batch as well, or nil when it is enough.
+func (w *writer) follow(t *tx, batch []*commit, begun time.Time) *commit {
+	took, bytes := time.Since(begun), t.weight()
+	if len(batch) >= batchSize || took >= batchTime || bytes >= batchBytes {
+		return nil
+	}
+	select {
+	case c := <-w.first:
+		return c
+	default:
+	}
+	pieces := 0
+	for _, c := range batch {
+		if c.bulk {
+			pieces++
+		}
+	}
+	if pieces > 0 && (pieces < len(batch) || took >= bulkTime || bytes >= bulkBytes) {
+		return nil
+	}
+	if w.next != nil && w.next.ctx.Err() != nil {
+		return nil // it ends when its pieces in this batch are committed
+	}
+	return w.piece()
+}
+
+func (w *writer) commitBatch(c *commit) {
+	if w.broken.Load() {
+		c.answer(ErrBroken)
 		return
 	}
-	t, err := s.begin()
+	var batch, failed []*commit
+	t, err := w.begin()
 	begun := time.Now()
 	for err == nil && c != nil {
-		again, failed := t.attempt(c)
+		again, bad := t.attempt(c)
 		switch {
-		case !failed:
+		case !bad:
 			batch = append(batch, c)
+			if len(c.rest) > 0 {
+				w.next = &commit{operation: c.operation, run: c.rest[0], rest: c.rest[1:], bulk: true}
+			}
 		case again:
-			close(c.done)
+			failed = append(failed, c)
 			t.Rollback()
-			t, err = s.rerun(&batch)
+			t, err = w.rerun(&batch, &failed)
 		default:
-			close(c.done)
+			failed = append(failed, c)
 		}
 		c = nil
-		if len(batch) < batchSize && time.Since(begun) < batchTime {
-			select {
-			case c = <-s.first:
-			default:
-			}
+		if err == nil {
+			c = w.follow(t, batch, begun)
 		}
 	}
-	if c != nil { // begin or rerun failed
+	if c != nil { // begin failed
 		batch = append(batch, c)
 	}
 	if err == nil {
-		err = s.finish(t, len(batch) > 0)
+		err = w.finish(t, len(batch) > 0)
 	}
 	for _, c := range batch {
-		c.err = err
-		close(c.done)
+		c.answer(err)
 	}
+	for _, c := range failed { // now it is known what became of its pieces before
+		c.answer(c.fault)
+	}
+}
+
+// weight is about how many bytes of pages the transaction will write.
+func (t *tx) weight() int64 {
+	stats := t.Stats()
+	return stats.GetNodeCount()*int64(t.DB().Info().PageSize) + t.bytes
 }
 
 func (s *Store) begin() (*tx, error) {
@@ -144,7 +290,7 @@ func (s *Store) begin() (*tx, error) {
 
 // rerun runs the batch again on a fresh transaction. A closure that fails now
 // though it did not before leaves the batch too.
-func (s *Store) rerun(batch *[]*commit) (*tx, error) {
+func (s *Store) rerun(batch, failed *[]*commit) (*tx, error) {
 	for {
 		t, err := s.begin()
 		if err != nil {
@@ -153,12 +299,12 @@ func (s *Store) rerun(batch *[]*commit) (*tx, error) {
 		kept := (*batch)[:0:0]
 		clean := true
 		for i, c := range *batch {
-			again, failed := t.attempt(c)
-			if !failed {
+			again, bad := t.attempt(c)
+			if !bad {
 				kept = append(kept, c)
 				continue
 			}
-			close(c.done)
+			*failed = append(*failed, c)
 			if again {
 				kept = append(kept, (*batch)[i+1:]...)
 				clean = false
@@ -179,14 +325,15 @@ func (t *tx) attempt(c *commit) (again, failed bool) {
 	before := t.puts
 	defer func() {
 		if p := recover(); p != nil {
-			c.err = fmt.Errorf("panic in a store operation: %v\n%s", p, debug.Stack())
+			c.fail(fmt.Errorf("panic in a store operation: %v\n%s", p, debug.Stack()))
 			again, failed = true, true
 		}
 	}()
-	c.err = c.run(t)
-	if c.err == nil {
+	err := c.run(t)
+	if err == nil {
 		return false, false
 	}
+	c.fail(err)
 	return t.puts > before, true
 }
 
@@ -203,6 +350,15 @@ func (s *Store) finish(t *tx, changed bool) error {
 	}
 	if err := t.Commit(); err != nil {
 		return s.trouble(fmt.Errorf("commit: %w", err))
+	}
+	if t.wake {
+		select {
+		case s.wake <- struct{}{}:
+		default: // it will see this as well
+		}
+	}
+	for _, f := range t.after {
+		f()
 	}
 	for id := range t.rings {
 		s.bells.ring(id)

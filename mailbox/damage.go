@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -52,41 +53,38 @@ func (s *Store) damaged(id BodyID, row bodyRow, err error) {
 	}
 }
 
-// noteDamages puts what was found into quarantine.
-func (s *Store) noteDamages(first ...Damage) {
-	all := first
+// noting is the commit that puts what was found into quarantine.
+func (w *writer) noting(all ...Damage) *commit {
 	for more := true; more; {
 		select {
-		case d := <-s.damages:
+		case d := <-w.damages:
 			all = append(all, d)
 		default:
 			more = false
 		}
 	}
 	if len(all) == 0 {
-		return
+		return nil
 	}
-	c := &commit{done: make(chan struct{}), run: func(tx *tx) error {
+	return &commit{operation: &operation{done: make(chan struct{})}, run: func(tx *tx) error {
 		for _, d := range all {
-			if err := tx.quarantine(d, s); err != nil {
+			if err := tx.quarantine(d, w.log); err != nil {
 				return err
 			}
 		}
 		return nil
 	}}
-	s.commitBatch(c)
-	if c.err != nil {
-		s.log.Error("a damaged message could not be noted", "message", all[0].Body.String(), "error", c.err)
-	}
 }
 
-func (tx *tx) quarantine(d Damage, s *Store) error {
+func (tx *tx) quarantine(d Damage, log *slog.Logger) error {
 	row, err := tx.bodyRow(d.Body)
 	k := be64(uint64(d.Body))
 	if err != nil || row.pack != packNumber(d.Pack) || row.offset != d.Offset || tx.Bucket(bDamaged).Get(k) != nil {
 		return nil // expunged, moved, or known
 	}
-	s.log.Error("a message is damaged and is not served any more", "message", d.Body.String(), "pack", d.Pack, "offset", d.Offset, "error", d.What)
+	tx.after = append(tx.after, func() {
+		log.Error("a message is damaged and is not served any more", "message", d.Body.String(), "pack", d.Pack, "offset", d.Offset, "error", d.What)
+	})
 	if err := tx.log(Line{Event: Damaged, Message: d.Body, Size: row.raw, Detail: []string{
 		fmt.Sprintf("the bytes in %s at %d are damaged: %s", packName(row.pack), d.Offset, d.What)}}); err != nil {
 		return err

@@ -40,7 +40,8 @@
 // recipient, an outbox row for every remote domain, the journal lines. After any
 // error nothing of it is to be seen. What was being appended when the process
 // died stays behind in its pack as dead bytes, and the next start begins a new
-// pack. commit.go tells how writers share a commit.
+// pack. commit.go tells how writers share a commit, and how what touches many
+// messages is cut into pieces so that nobody waits long behind it.
 //
 // # Buckets
 //
@@ -71,6 +72,7 @@
 //	threads        account u32, hash u64            threadRow: where a Message-ID or a base subject leads
 //	joined         account u32, thread u64          thread u64: the older one that it turned out to be part of
 //	packs          pack u32                         packRow: length, live bytes, live records
+//	discarded      account u32, mailbox u32         nothing: a mailbox that was deleted and is not empty yet
 //	damaged        body u64                         Damage, JSON: bodies in quarantine
 //	outbox         number u64                       Outgoing, JSON
 //	due            time u64 (unix ns), number u64   nothing: the outbox by time

@@ -133,20 +133,46 @@ type FlagUpdate struct {
 
 // Stored is what a STORE did.
 type Stored struct {
-	Folder   Folder  // as it is now
-	Entries  []Entry // every addressed message that exists, as it is now, in UID order
-	Modified []UID   // left alone because of UnchangedSince
-	ModSeq   ModSeq  // of this operation; 0 when it changed nothing
+	Folder   Folder   // as it is now
+	Entries  []Entry  // every addressed message that exists, as it is now, in UID order
+	Modified []UID    // left alone because of UnchangedSince
+	ModSeqs  []ModSeq // of this operation: none when it changed nothing, several when it came in pieces
 }
 
 // SetFlags changes the flags of the messages with the given UIDs (in order);
 // those that are gone are passed over. A message whose flags stay the same
-// keeps its modseq. Errors: ErrNotFound when the mailbox is gone, ErrLimit for
+// keeps its modseq. More than a thousand are done in pieces, each with its own
+// modseq, and others may change the mailbox in between; after an error, the
+// pieces in the answer are done. Errors: ErrNotFound when the mailbox is gone, ErrLimit for
 // a 65th keyword, ErrInvalid for a keyword that is not an atom.
 func (s *Store) SetFlags(ctx context.Context, id AccountID, folder FolderID, uids []UID, u FlagUpdate) (Stored, error) {
+	var pieces []func(*tx) error
+	var parts []*Stored
+	for rest := uids; len(rest) > 0 || len(parts) == 0; {
+		n := min(len(rest), bulkSize)
+		for n > 0 && n < len(rest) && rest[n]/blockUIDs == rest[n-1]/blockUIDs {
+			n++ // no block in two pieces
+		}
+		part := new(Stored)
+		parts = append(parts, part)
+		pieces = append(pieces, setFlags(part, id, folder, rest[:n], u))
+		rest = rest[n:]
+	}
+	done, err := s.updatePieces(ctx, pieces)
 	var out Stored
-	err := s.updateMany(ctx, len(uids), func(tx *tx) error {
-		out = Stored{}
+	for _, p := range parts[:done] {
+		out.Folder = p.Folder
+		out.Entries = append(out.Entries, p.Entries...)
+		out.Modified = append(out.Modified, p.Modified...)
+		out.ModSeqs = append(out.ModSeqs, p.ModSeqs...)
+	}
+	return out, err
+}
+
+// setFlags is one piece of SetFlags.
+func setFlags(out *Stored, id AccountID, folder FolderID, uids []UID, u FlagUpdate) func(*tx) error {
+	return func(tx *tx) error {
+		*out = Stored{}
 		uids := uids // a batch may be run again
 		f, err := tx.folder(id, folder)
 		if err != nil {
@@ -206,10 +232,12 @@ func (s *Store) SetFlags(ctx context.Context, id AccountID, folder FolderID, uid
 				return err
 			}
 		}
-		out.Folder, out.ModSeq = f, modSeq
+		out.Folder = f
+		if modSeq != 0 {
+			out.ModSeqs = []ModSeq{modSeq}
+		}
 		return nil
-	})
-	return out, err
+	}
 }
 
 func (e *Entry) apply(u FlagUpdate, keywords uint64) {

@@ -353,24 +353,8 @@ func (tx *tx) createFolder(id AccountID, name string, use SpecialUse, subscribe 
 	return tx.putFolder(id, f)
 }
 
-// dropFolder removes a mailbox and releases what its messages held.
+// dropFolder removes a mailbox, at once or, with many messages, bit by bit.
 func (tx *tx) dropFolder(id AccountID, f Folder) error {
-	prefix := folderKey(id, f.ID)
-	err := tx.each(bFacts, prefix, func(k, v []byte) error {
-		m, err := parseRow(k, v)
-		if err != nil {
-			return err
-		}
-		return tx.release(m.Body)
-	})
-	if err != nil {
-		return err
-	}
-	for _, b := range [][]byte{bFacts, bViews, bFlags, bExpunged} {
-		if err := tx.deletePrefix(b, prefix); err != nil {
-			return err
-		}
-	}
 	st, err := tx.state(id)
 	if err != nil {
 		return err
@@ -383,7 +367,10 @@ func (tx *tx) dropFolder(id AccountID, f Folder) error {
 	if err := tx.delete(bNames, nameKey(id, f.Name)); err != nil {
 		return err
 	}
-	return tx.delete(bFolders, prefix)
+	if err := tx.delete(bFolders, folderKey(id, f.ID)); err != nil {
+		return err
+	}
+	return tx.discard(id, f)
 }
 
 func (tx *tx) folders(id AccountID) ([]Folder, error) {
@@ -418,6 +405,10 @@ func (tx *tx) folderNamed(id AccountID, name string) (Folder, error) {
 
 func folderKey(id AccountID, folder FolderID) []byte {
 	return binary.BigEndian.AppendUint32(be32(uint32(id)), uint32(folder))
+}
+
+func splitFolderKey(k []byte) (AccountID, FolderID) {
+	return AccountID(binary.BigEndian.Uint32(k)), FolderID(binary.BigEndian.Uint32(k[4:]))
 }
 
 func nameKey(id AccountID, name string) []byte { return append(be32(uint32(id)), name...) }

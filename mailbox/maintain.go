@@ -10,13 +10,15 @@ type job struct {
 	name  string
 	every time.Duration // between the end of a run and the next
 	run   func(context.Context) error
+	woken bool // runs also when a commit has made work
 }
 
 // jobs lists them all. Each is short or heeds its context, and may be killed at
 // any moment.
 func (s *Store) jobs() []job {
 	return []job{
-		{"rewrite packs", 10 * time.Minute, s.rewritePacks},
+		{name: "rewrite packs", every: 10 * time.Minute, run: s.rewritePacks},
+		{name: "empty deleted mailboxes", every: time.Hour, run: s.emptyDiscarded, woken: true},
 	}
 }
 
@@ -40,6 +42,12 @@ func (s *Store) Maintain(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+		case <-s.wake:
+			for i, j := range jobs {
+				if j.woken {
+					due[i] = time.Time{}
+				}
+			}
 		case <-time.After(time.Until(next)):
 		}
 	}

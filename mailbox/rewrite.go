@@ -195,7 +195,7 @@ func (s *Store) switchOver(ctx context.Context, copied []move) error {
 			}
 		}
 	}
-	return s.enqueue(ctx, s.bulk, func(tx *tx) error {
+	return s.updateBulk(ctx, func(tx *tx) error {
 		for _, m := range copied {
 			if !tx.packs.trusted(m.pack) {
 				return ErrFull

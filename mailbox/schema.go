@@ -37,12 +37,13 @@ var (
 	bCorners       = []byte("corners")
 	bTokens        = []byte("tokens")
 	bDamaged       = []byte("damaged")
+	bDiscarded     = []byte("discarded")
 )
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
 	bSubscriptions, bFacts, bViews, bFlags, bExpunged, bBodies, bDigests, bSignatures, bThreads, bJoined, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
-	bDamaged,
+	bDamaged, bDiscarded,
 }
 
 // tx is one bbolt transaction. It notes what has to happen around the commit:
@@ -52,13 +53,17 @@ type tx struct {
 	*bbolt.Tx
 	packs      *packs // in a transaction of the writer
 	puts       int
+	bytes      int64 // of keys and values that were put
 	rings      map[AccountID]bool
 	ringOutbox bool
 	deadPacks  []packNumber
+	wake       bool     // there is work for Maintain
+	after      []func() // once it is committed
 }
 
 func (tx *tx) put(bucket, key, value []byte) error {
 	tx.puts++
+	tx.bytes += int64(len(key) + len(value))
 	b := tx.Bucket(bucket)
 	if grows(bucket) {
 		b.FillPercent = 0.95

@@ -52,9 +52,10 @@ type Store struct {
 	bells      bells
 	recent     recents
 
-	first   chan *commit // deliveries, and what a person waits for
-	bulk    chan *commit // what may wait behind them
-	damages chan Damage  // found by readers
+	first   chan *commit  // deliveries, and what a person waits for
+	bulk    chan *commit  // what may wait behind them
+	damages chan Damage   // found by readers
+	wake    chan struct{} // there is work for Maintain
 	stop    chan struct{}
 	stopped sync.WaitGroup
 	broken  atomic.Bool
@@ -94,6 +95,7 @@ func Open(dir string, o Options) (*Store, error) {
 		bulk:    make(chan *commit),
 		stop:    make(chan struct{}),
 		damages: make(chan Damage, damagesWaiting),
+		wake:    make(chan struct{}, 1),
 	}
 	if err := s.start(); err != nil {
 		db.Close()
