@@ -28,6 +28,7 @@ type session struct {
 // recipient is a forward-path that was taken, its domain in A-labels.
 type recipient struct {
 	path   smtp.Path
+	wish   smtp.RcptParams
 	local  []mailbox.AccountID // whose it is, if it is ours
 	domain string              // where it is, if it is not
 }
@@ -80,7 +81,7 @@ func (s *session) own(where string, p smtp.Path) (smtp.Path, error) {
 }
 
 // Rcpt resolves a recipient, so that a slip in a local address shows at once.
-func (s *session) Rcpt(_ context.Context, to smtp.Path, _ smtp.RcptParams) error {
+func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error {
 	addr := mailbox.Postmaster
 	if to.Domain != "" {
 		var err error
@@ -97,7 +98,7 @@ func (s *session) Rcpt(_ context.Context, to smtp.Path, _ smtp.RcptParams) error
 		if s.Remote == Refuse {
 			return errNoRemote
 		}
-		s.to = append(s.to, recipient{path: to, domain: addr.Domain()})
+		s.to = append(s.to, recipient{path: to, wish: p, domain: addr.Domain()})
 		return nil
 	case err != nil:
 		return err
@@ -106,7 +107,7 @@ func (s *session) Rcpt(_ context.Context, to smtp.Path, _ smtp.RcptParams) error
 	if len(found) == 0 {
 		return errDisabled
 	}
-	r := recipient{path: to}
+	r := recipient{path: to, wish: p}
 	for _, a := range found {
 		if a.Quota > 0 {
 			u, err := s.Store.AccountUsage(a.ID)

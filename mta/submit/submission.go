@@ -8,10 +8,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"roost/mailbox"
 	"roost/mailbox/message"
+	"roost/mta/dsn"
 	"roost/mta/msgauth"
+	"roost/mta/smtp"
 )
 
 // submission is one message on its way out.
@@ -134,10 +137,51 @@ func (m *submission) accept(ctx context.Context) (err error) {
 		in.Queue = m.rows(remote)
 	}
 	in.Journal = []mailbox.Line{l}
-	if m.accepted, err = m.Store.Accept(ctx, in); err != nil {
+	all := []mailbox.Intake{in}
+	if notice, err := m.success(); err != nil {
+		return err
+	} else if notice != nil {
+		defer notice.Body.Close()
+		all = append(all, *notice)
+	}
+	accepted, err := m.Store.AcceptAll(ctx, all)
+	if err != nil {
 		return fmt.Errorf("accept: %w", err)
 	}
+	m.accepted = accepted[0]
 	return nil
+}
+
+// success writes what the sender wanted to be told of mailboxes here (RFC 3461
+// 6.2): that the message is in them, which the same commit makes true. Nil:
+// nothing.
+func (m *submission) success() (*mailbox.Intake, error) {
+	if m.from.IsNull() {
+		return nil, nil
+	}
+	n := dsn.New(m.from, m.conn.Hostname())
+	n.EnvelopeID, n.Arrival, n.Header = m.params.EnvelopeID, time.Now(), m.header
+	for _, r := range m.to {
+		if r.domain == "" && r.wish.Notify.Wants(smtp.NotifySuccess) {
+			n.Recipients = append(n.Recipients, dsn.Recipient{Address: r.path, Original: r.wish.Original, Action: dsn.Delivered})
+		}
+	}
+	if len(n.Recipients) == 0 {
+		return nil, nil
+	}
+	spool := m.Store.NewSpool(0)
+	if err := n.Write(spool); err != nil {
+		spool.Close()
+		return nil, fmt.Errorf("write the notification: %w", err)
+	}
+	return &mailbox.Intake{
+		Body:  spool,
+		Place: []mailbox.Placement{{Account: m.account.ID, Prefix: []byte("Return-Path: <>\r\n"), Uncounted: true}},
+		Journal: []mailbox.Line{{
+			Event: mailbox.Received, Account: m.account.ID, To: []string{m.from.String()}, Size: spool.Size(),
+			Subject: n.Subject(), MessageID: n.MessageID(), Detail: []string{"a notification of our own, about " + m.complete.ID().String()},
+		}},
+	}, nil
 }
 
 // places are the copies for local accounts, one for each, whatever the number
@@ -179,17 +223,27 @@ func (m *submission) rows(remote []recipient) []mailbox.Outgoing {
 				Account: m.account.ID, From: m.from.String(), Domain: r.domain, EightBit: m.eightBit,
 				// RFC 6531 3.1: an address or a header field beyond ASCII needs
 				// it, and the client must have said so.
-				UTF8: m.params.UTF8 && (!m.from.ASCII() || !ascii(m.fields)),
+				UTF8:       m.params.UTF8 && (!m.from.ASCII() || !ascii(m.fields)),
+				EnvelopeID: m.params.EnvelopeID, Return: string(m.params.Return),
+				RequireTLS: m.params.RequireTLS, TLSOptional: m.tlsOptional(),
 			})
 		}
 		row := &rows[n]
 		row.UTF8 = row.UTF8 || !r.path.ASCII()
 		again := func(o mailbox.Recipient) bool { return o.Address == r.path.String() }
 		if !slices.ContainsFunc(row.Recipients, again) {
-			row.Recipients = append(row.Recipients, mailbox.Recipient{Address: r.path.String()})
+			row.Recipients = append(row.Recipients, mailbox.Recipient{
+				Address: r.path.String(), Notify: r.wish.Notify.String(), Original: r.wish.Original,
+			})
 		}
 	}
 	return rows
+}
+
+// tlsOptional says whether the sender lets the recipient's TLS policies be
+// ignored (RFC 8689 3). REQUIRETLS is the stronger word.
+func (m *submission) tlsOptional() bool {
+	return !m.params.RequireTLS && strings.EqualFold(strings.TrimSpace(m.header.Get("TLS-Required")), "No")
 }
 
 // line tells the journal of the message.

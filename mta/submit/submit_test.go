@@ -15,6 +15,7 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -117,6 +118,11 @@ func (o *office) open() *smtptest.Player {
 			if got := o.messages(mailbox.Address(addr), name); fmt.Sprint(len(got)) != n {
 				o.t.Errorf("%s of %s has %d messages, want %s", name, addr, len(got), n)
 			}
+		case "NEWEST": // address and a text in the newest message of its INBOX
+			all := o.messages(mailbox.Address(addr), "INBOX")
+			if want, err := strconv.Unquote(rest); err != nil || len(all) == 0 || !strings.Contains(all[len(all)-1], want) {
+				o.t.Errorf("%s has %q, want %s (%v)", addr, all, rest, err)
+			}
 		case "OUTBOX":
 			if got := o.outbox(); got != arg {
 				o.t.Errorf("outbox has %s, want %s", got, arg)
@@ -182,12 +188,27 @@ func (o *office) outbox() string {
 		s := r.From + " to " + r.Domain + ":"
 		for _, to := range r.Recipients {
 			s += " " + to.Address
+			if to.Notify != "" || to.Original != "" {
+				s += "(" + strings.TrimSpace(to.Notify+" "+to.Original) + ")"
+			}
 		}
 		if r.EightBit {
 			s += " 8BITMIME"
 		}
 		if r.UTF8 {
 			s += " SMTPUTF8"
+		}
+		if r.Return != "" {
+			s += " RET=" + r.Return
+		}
+		if r.EnvelopeID != "" {
+			s += " ENVID=" + r.EnvelopeID
+		}
+		if r.RequireTLS {
+			s += " REQUIRETLS"
+		}
+		if r.TLSOptional {
+			s += " TLS-Required: No"
 		}
 		all = append(all, s)
 	}
