@@ -87,7 +87,7 @@ func (n *Report) Write(w io.Writer) error {
 	n.header()
 	n.part("text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit")
 	n.explain()
-	global := n.international()
+	global := n.International()
 	if global {
 		n.part("message/global-delivery-status", "Content-Transfer-Encoding: 8bit")
 	} else {
@@ -240,7 +240,7 @@ func (n *Report) person(r Recipient) {
 // status is the part for programs (RFC 3464 section 2).
 func (n *Report) status() {
 	kind := "rfc822"
-	if n.international() {
+	if n.International() {
 		kind = "utf-8" // RFC 6533 section 3
 	}
 	if n.EnvelopeID != "" {
@@ -251,7 +251,7 @@ func (n *Report) status() {
 	for _, r := range n.Recipients {
 		n.line("")
 		if t, address, ok := strings.Cut(r.Original, ";"); ok {
-			if !n.international() {
+			if !n.International() {
 				address = plain(address)
 			}
 			n.field("Original-Recipient", plain(t)+"; "+printable(address))
@@ -300,7 +300,9 @@ func (n *Report) returned() []byte {
 	return b
 }
 
-func (n *Report) international() bool {
+// International tells a report that is not a message without SMTPUTF8 (RFC
+// 6533 section 3).
+func (n *Report) International() bool {
 	for _, r := range n.Recipients {
 		if !r.Address.ASCII() {
 			return true

@@ -79,7 +79,7 @@ func newPostFrom(t *testing.T, r *dns.Resolver, client string) *post {
 		Store:    s,
 		Hostname: func() string { return "mx.example.org" },
 		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
-		Resolver: r,
+		Resolver: r, RefuseNullMX: true,
 	})
 	addr := l.Addr().String()
 	if client != "" {
@@ -182,6 +182,18 @@ func (p *post) player() *smtptest.Player {
 			addr, n, _ := strings.Cut(arg, " ")
 			if got := p.inbox(mailbox.Address(addr)); fmt.Sprint(len(got)) != n {
 				p.t.Errorf("%s has %d messages, want %s", addr, len(got), n)
+			}
+		case "OUTBOX":
+			rows, err := p.store.Outbox()
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			var got []string
+			for _, o := range rows {
+				got = append(got, fmt.Sprintf("<%s> to %s at %s", o.From, o.Recipients[0].Address, o.Domain))
+			}
+			if strings.Join(got, "; ") != arg {
+				p.t.Errorf("outbox has %q, want %q", got, arg)
 			}
 		case "JOURNAL":
 			l := p.journal()

@@ -9,6 +9,7 @@ import (
 
 	"roost/mailbox"
 	"roost/mailbox/message"
+	"roost/mta/dsn"
 	"roost/mta/msgauth"
 	"roost/mta/smtp"
 )
@@ -127,10 +128,53 @@ func (m *reception) accept(ctx context.Context) (err error) {
 			in.Place[i].Prefix = append(in.Place[i].Prefix, field...)
 		}
 	}
-	if m.accepted, err = m.Store.Accept(ctx, in); err != nil {
+	all := []mailbox.Intake{in}
+	notice, err := m.success()
+	if err != nil {
+		return err
+	}
+	if notice != nil {
+		defer notice.Body.Close()
+		all = append(all, *notice)
+	}
+	accepted, err := m.Store.AcceptAll(ctx, all)
+	if err != nil {
 		return fmt.Errorf("accept: %w", err)
 	}
+	m.accepted = accepted[0]
 	return nil
+}
+
+// success writes what the sender wanted to be told: that the message is in the
+// mailboxes here (RFC 3461 6.2), which the same commit makes true. It goes into
+// the outbox. Nil: nothing. A sender that SPF does not confirm is told nothing,
+// as a forger would have others told.
+func (m *reception) success() (*mailbox.Intake, error) {
+	if m.from.IsNull() || m.verdict == nil || m.verdict.MailFrom.Result != msgauth.Pass {
+		return nil, nil
+	}
+	n := dsn.New(m.from, m.conn.Hostname())
+	n.Stranger, n.EnvelopeID, n.Arrival, n.Header = true, m.params.EnvelopeID, time.Now(), m.header
+	for _, r := range m.to {
+		if r.wish.Notify.Wants(smtp.NotifySuccess) {
+			n.Recipients = append(n.Recipients, dsn.Recipient{Address: r.path, Original: r.wish.Original, Action: dsn.Delivered})
+		}
+	}
+	to, err := mailbox.ParseAddress(m.from.String())
+	if len(n.Recipients) == 0 || err != nil {
+		return nil, nil
+	}
+	spool := m.Store.NewSpool(0)
+	if err := n.Write(spool); err != nil {
+		spool.Close()
+		return nil, fmt.Errorf("write the notification: %w", err)
+	}
+	return &mailbox.Intake{Body: spool, Queue: []mailbox.Outgoing{{
+		Domain: to.Domain(), Recipients: []mailbox.Recipient{{Address: m.from.String()}},
+		EightBit: true, UTF8: !m.from.ASCII() || n.International(),
+		// RFC 8689 5: what is told of such a message is as secret as it.
+		RequireTLS: m.params.RequireTLS,
+	}}}, nil
 }
 
 // deliveredTo gives a recipient as an addr-spec, also that which has no domain.

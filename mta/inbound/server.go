@@ -25,6 +25,9 @@ type Options struct {
 	// Resolver is asked who really sent a message. Nil: nobody is, no verdict
 	// is written into the message, and none is refused for one.
 	Resolver *dns.Resolver
+
+	// RefuseNullMX refuses senders whose domain takes no mail (RFC 7505 4.2).
+	RefuseNullMX bool
 }
 
 // Server is port 25. It may serve several listeners.

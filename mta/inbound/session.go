@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"roost/mailbox"
+	"roost/mta/dns"
 	"roost/mta/smtp"
 )
 
@@ -17,7 +19,7 @@ type session struct {
 	conn *smtp.Conn
 
 	from    smtp.Path
-	size    int64 // as announced
+	params  smtp.MailParams
 	to      []recipient
 	refused []refusal // recipients, for the journal
 	more    int       // of them that are not kept
@@ -26,6 +28,7 @@ type session struct {
 // recipient is a forward-path that was taken.
 type recipient struct {
 	path     smtp.Path
+	wish     smtp.RcptParams
 	accounts []mailbox.AccountID
 }
 
@@ -42,20 +45,41 @@ var (
 	errDisabled = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 2, 1}, Text: "The mailbox is closed for now"}
 	errDiskFull = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 3, 1}, Text: "No room left here; try again later"}
 	errTooBig   = smtp.Reply{Code: 552, Enhanced: smtp.Enhanced{5, 3, 4}, Text: "The message is larger than what is taken here"}
+	errNullMX   = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 27}, Text: "The sender's domain takes no mail (null MX), so nobody could answer"}
 	errLoop     = smtp.Reply{Code: 554, Enhanced: smtp.Enhanced{5, 4, 6}, Text: "The message runs in a circle: it has more than 100 Received fields"}
 )
 
-// Mail opens a transaction for anybody.
-func (s *session) Mail(_ context.Context, from smtp.Path, p smtp.MailParams) error {
-	s.from, s.size = from, p.Size
+// Mail opens a transaction for anybody who can be answered.
+func (s *session) Mail(ctx context.Context, from smtp.Path, p smtp.MailParams) error {
+	if s.RefuseNullMX && s.nullMX(ctx, from) {
+		return errNullMX
+	}
+	s.from, s.params = from, p
 	return nil
 }
 
+// maxAsk bounds how long a client waits for an answer to MAIL.
+const maxAsk = 3 * time.Second
+
+// nullMX says whether the sender's domain takes no mail at all (RFC 7505), so
+// that no answer to the message and no report of its fate could be sent. What
+// can't be found out in time is no.
+func (s *session) nullMX(ctx context.Context, from smtp.Path) bool {
+	addr, err := mailbox.ParseAddress(from.String())
+	if s.Resolver == nil || from.IsNull() || err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxAsk)
+	defer cancel()
+	_, err = s.Resolver.MX(ctx, addr.Domain())
+	return errors.Is(err, dns.ErrNullMX)
+}
+
 // Rcpt resolves a recipient.
-func (s *session) Rcpt(_ context.Context, to smtp.Path, _ smtp.RcptParams) error {
+func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error {
 	accounts, err := s.resolve(to)
 	if err == nil {
-		s.to = append(s.to, recipient{to, accounts})
+		s.to = append(s.to, recipient{to, p, accounts})
 		return nil
 	}
 	var r smtp.Reply
@@ -105,7 +129,7 @@ func (s *session) hasRoom(a mailbox.Account) error {
 		return nil
 	}
 	u, err := s.Store.AccountUsage(a.ID)
-	if err == nil && u.Bytes+max(s.size, 1) > a.Quota {
+	if err == nil && u.Bytes+max(s.params.Size, 1) > a.Quota {
 		err = errQuota
 	}
 	return err
@@ -164,7 +188,7 @@ func (s *session) Reset(ctx context.Context) {
 			s.Log.Error("refused recipients not in the journal", "err", err)
 		}
 	}
-	s.from, s.size, s.to, s.refused, s.more = smtp.Path{}, 0, nil, nil, 0
+	s.from, s.params, s.to, s.refused, s.more = smtp.Path{}, smtp.MailParams{}, nil, nil, 0
 }
 
 // maxNoted bounds the refused recipients of a transaction that the journal
@@ -182,7 +206,7 @@ func (s *session) note(to smtp.Path, r smtp.Reply) {
 
 // line begins a journal line about the transaction.
 func (s *session) line(e mailbox.Event) mailbox.Line {
-	l := mailbox.Line{Event: e, From: s.from.String(), Size: s.size, Remote: s.conn.Peer().String() + " " + s.conn.Hello()}
+	l := mailbox.Line{Event: e, From: s.from.String(), Size: s.params.Size, Remote: s.conn.Peer().String() + " " + s.conn.Hello()}
 	if state := s.conn.TLS(); state != nil {
 		l.Remote += " " + tls.VersionName(state.Version)
 	}
