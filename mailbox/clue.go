@@ -21,6 +21,8 @@ type clues struct {
 	facts                     Facts
 	haveRow, haveView, haveDi bool
 	digest                    []byte // the row's fields, after version and flags; nil when it can't be used
+	lead                      bool   // the digest says that the preview has words of the body
+	preview                   []byte // folded, once there is one
 	lower                     []byte
 	gone                      bool // expunged since the search began
 	err                       error
@@ -59,6 +61,7 @@ func (w *bodyWalk) at(id BodyID) []byte {
 func (c *clues) next(e Entry) {
 	c.entry = e
 	c.haveRow, c.haveView, c.haveDi, c.gone = false, false, false, false
+	c.preview = c.preview[:0]
 }
 
 // leaf decides one test as far as it can be without the message's bytes.
@@ -80,13 +83,21 @@ func (c *clues) leaf(q *Query) truth {
 	if !c.readDigest() {
 		return unknown
 	}
-	if q.Test == TestBody {
-		return c.bySignature(q)
+	t := c.bySignature(q)
+	switch {
+	case q.Test == TestHeader:
+		if t == no {
+			t = truthOf(c.inPrefix(q))
+		}
+	case t == unknown:
+		// Common words are found soon.
+		if q.Test == TestText && c.inFields(q) || c.inPreview(q) {
+			return yes
+		}
+	case q.Test == TestText:
+		t = truthOf(c.inPrefix(q))
 	}
-	if t := c.bySignature(q); t != no {
-		return t
-	}
-	return truthOf(c.inPrefix(q))
+	return t
 }
 
 func (c *clues) row() bool {
@@ -113,7 +124,7 @@ func (c *clues) readDigest() bool {
 	if !c.haveDi {
 		c.haveDi, c.digest = true, nil
 		if v := c.digests.at(c.facts.Body); len(v) >= 2 && v[0] == digestVersion && v[1]&digestOdd == 0 {
-			c.digest = v[2:]
+			c.digest, c.lead = v[2:], v[1]&digestLead != 0
 		}
 	}
 	return c.digest != nil
@@ -143,18 +154,43 @@ func (c *clues) bySignature(q *Query) truth {
 	return no
 }
 
-// inPrefix looks for text in the fields that were put in front of the body.
-func (c *clues) inPrefix(q *Query) bool {
-	if !c.haveView {
-		c.haveView = true
-		if c.err = c.facts.parseView(c.views.at(c.entry.UID)); c.err != nil {
-			return false
+// inFields looks for text in all the fields that a digest has. They are apart
+// from each other there as in the header.
+func (c *clues) inFields(q *Query) bool {
+	d := decoder{b: c.digest}
+	for range digestFields {
+		if field := d.bytes(); len(field) > 0 && q.word && bytes.Contains(field[1:], []byte(q.Text)) {
+			return true
 		}
 	}
-	prefix := c.facts.Prefix
-	if len(prefix) == 0 {
+	return false
+}
+
+// inPreview looks for a word in the preview, where that proves it.
+func (c *clues) inPreview(q *Query) bool {
+	if !q.word || !c.lead || !c.view() {
 		return false
 	}
+	if len(c.preview) == 0 {
+		c.preview = message.AppendFold(c.preview, c.facts.Preview)
+	}
+	return bytes.Contains(c.preview, []byte(q.Text))
+}
+
+func (c *clues) view() bool {
+	if !c.haveView {
+		c.haveView = true
+		c.err = c.facts.parseView(c.views.at(c.entry.UID))
+	}
+	return c.err == nil
+}
+
+// inPrefix looks for text in the fields that were put in front of the body.
+func (c *clues) inPrefix(q *Query) bool {
+	if !c.view() || len(c.facts.Prefix) == 0 {
+		return false
+	}
+	prefix := c.facts.Prefix
 	if len(q.needle) > 0 && c.plainLower(prefix) && !bytes.Contains(c.lower, []byte(q.needle)) {
 		return false
 	}

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -19,6 +20,7 @@ import (
 // in a row of the body, so that copies share it.
 type digest struct {
 	odd    bool // the fields may read otherwise with a prefix in front: look into the message
+	lead   bool // whoever finds a word in the preview has found it in the body's text
 	sent   time.Time
 	fields [len(digestFields)]string
 	keys   SortKeys
@@ -51,6 +53,7 @@ const (
 	digestOdd byte = 1 << iota
 	digestReply
 	digestSent
+	digestLead // every word of the folded preview is in the folded text of the body
 )
 
 // maxDigestFields is the most text of address and subject fields kept.
@@ -86,13 +89,14 @@ func digestOf(part *message.Part) *digest {
 }
 
 // isOdd tells whether a message could be read in another way behind a prefix:
-// when its first line would be taken for the end of the prefix's last field, or
-// is the separator of an mbox file, or when the limits of package message are near.
+// when its first line would be taken for the end of the prefix's last field,
+// when nothing follows the separator of an mbox file, or when the limits of
+// package message are near.
 func isOdd(part *message.Part, r io.ReaderAt) bool {
 	var first [6]byte
 	n, _ := r.ReadAt(first[:], 0)
 	for _, begin := range [...]string{" ", "\t", "From ", ">From "} {
-		if strings.HasPrefix(string(first[:n]), begin) {
+		if strings.HasPrefix(string(first[:n]), begin) && (len(begin) == 1 || part.Header.Len() == 0) {
 			return true
 		}
 	}
@@ -169,6 +173,9 @@ func (d *digest) append(b []byte) []byte {
 	if !d.sent.IsZero() {
 		flags |= digestSent
 	}
+	if d.lead {
+		flags |= digestLead
+	}
 	b = append(b, digestVersion, flags)
 	for _, f := range d.fields {
 		b = appendBytes(b, []byte(f))
@@ -195,7 +202,7 @@ func parseDigest(v []byte) (*digest, error) {
 	}
 	flags := v[1]
 	r := decoder{b: v[2:]}
-	d := &digest{odd: flags&digestOdd != 0}
+	d := &digest{odd: flags&digestOdd != 0, lead: flags&digestLead != 0}
 	for i := range d.fields {
 		d.fields[i] = r.string()
 	}
@@ -238,9 +245,11 @@ func analyse(r io.ReaderAt, size int64) (*analysis, error) {
 		return nil, fmt.Errorf("read the message: %w", err)
 	}
 	a := &analysis{digest: digestOf(part)}
-	if a.signature, err = sign(part, r); err != nil {
+	lead := leadWriter{w: new(signature.Builder)}
+	if a.signature, err = sign(part, r, &lead); err != nil {
 		return nil, fmt.Errorf("read the message: %w", err)
 	}
+	a.digest.lead = lead.has(preview)
 	a.digest.odd = a.digest.odd || isOdd(part, r)
 	a.facts = Facts{
 		Size:       size,
@@ -253,10 +262,33 @@ func analyse(r io.ReaderAt, size int64) (*analysis, error) {
 	return a, nil
 }
 
+// leadWriter keeps the begin of what is written through it.
+type leadWriter struct {
+	w    *signature.Builder
+	lead []byte
+}
+
+const maxLead = 32 << 10
+
+func (l *leadWriter) Write(b []byte) (int, error) {
+	l.lead = append(l.lead, b[:min(len(b), maxLead-len(l.lead))]...)
+	return l.w.Write(b)
+}
+
+// has tells whether each word of a preview is in the text as it is there.
+func (l *leadWriter) has(preview string) bool {
+	for word := range strings.FieldsSeq(message.Fold(preview)) {
+		if !bytes.Contains(l.lead, []byte(word)) {
+			return false
+		}
+	}
+	return true
+}
+
 // sign makes the signature of all that TEXT looks through.
-func sign(part *message.Part, r io.ReaderAt) ([]byte, error) {
-	var b signature.Builder
-	w := message.FoldWriter{W: &b}
+func sign(part *message.Part, r io.ReaderAt, lead *leadWriter) ([]byte, error) {
+	b := lead.w
+	w := message.FoldWriter{W: lead}
 	if err := part.WriteText(&w, r, maxSearchText); err != nil && !errors.Is(err, message.ErrTooLong) {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"roost/mailbox/message"
 	"roost/mailbox/signature"
@@ -59,6 +60,7 @@ type Query struct {
 	probe  signature.Probe
 	field  int    // of digestFields, or -1
 	needle string // a part of Text that has only letters and the like of ASCII
+	word   bool   // Text has no white space
 }
 
 // UIDRange is the UIDs from First to Last, both included.
@@ -79,6 +81,7 @@ func (q Query) prepare() Query {
 	case TestHeader, TestBody, TestText:
 		q.Text = message.Fold(q.Text)
 		q.needle = needle(q.Text)
+		q.word = q.Text != "" && !strings.ContainsFunc(q.Text, unicode.IsSpace)
 		q.cost = costSignature
 		q.probe = signature.NewProbe(q.Text)
 		if q.Test == TestText && strings.Contains(q.Text, "\n") {

@@ -117,6 +117,9 @@ func TestSearchFindsWhatAPlainScanFinds(t *testing.T) {
 	for _, text := range fixtureTexts() {
 		add(text)
 	}
+	for _, text := range []string{"From zoe Mon\r\nSubject: mbox\r\n\r\nbody\r\n", "From zoe and nothing else\r\n", ">From zoe\r\n folded\r\nX-A: mbox\r\n", "From a\r\n b\r\n"} {
+		add(text)
+	}
 	for range 120 {
 		add(strangeMessage(r))
 	}

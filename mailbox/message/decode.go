@@ -55,7 +55,7 @@ func (d *decodeReader) Read(b []byte) (int, error) {
 			return 0, d.err
 		}
 		if d.in == nil {
-			d.in = make([]byte, 8<<10)
+			d.in = make([]byte, 2<<10)
 		}
 		n, err := d.r.Read(d.in)
 		d.out, d.off, d.err = d.d.decode(d.out[:0], d.in[:n]), 0, err

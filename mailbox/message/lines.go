@@ -6,8 +6,11 @@ import (
 )
 
 // window is how much of the input is in memory at a time, and so the longest
-// piece that advance yields.
-const window = 32 << 10
+// piece that advance yields. It begins small: most lines are.
+const (
+	window      = 32 << 10
+	firstWindow = 4 << 10
+)
 
 // lines walks an input line by line in a fixed window. A line longer than the
 // window arrives in pieces, cut at the same places however the reader chunks.
@@ -25,7 +28,7 @@ type lines struct {
 }
 
 func newLines(r io.Reader) lines {
-	l := lines{r: r, buf: make([]byte, window), fresh: true}
+	l := lines{r: r, buf: make([]byte, firstWindow), fresh: true}
 	l.piece = l.fill()
 	return l
 }
@@ -71,11 +74,15 @@ func (l *lines) fill() []byte {
 			return l.take(seen)
 		}
 		if l.end == len(l.buf) {
-			if l.pos == 0 {
+			switch {
+			case l.pos > 0:
+				l.end = copy(l.buf, l.buf[l.pos:l.end])
+				l.pos = 0
+			case l.end < window:
+				l.buf = append(l.buf, make([]byte, min(len(l.buf), window-len(l.buf)))...)
+			default:
 				return l.take(seen)
 			}
-			l.end = copy(l.buf, l.buf[l.pos:l.end])
-			l.pos = 0
 		}
 		n, err := l.r.Read(l.buf[l.end:])
 		l.end += n

@@ -71,7 +71,8 @@ func (p *Part) writeBody(w io.Writer, r io.ReaderAt, most int64, brief bool) err
 	if p.Type == "text" && p.Subtype == "html" {
 		return writeHTML(w, body, brief)
 	}
-	_, err := io.Copy(w, body)
+	// Piece by piece: who has seen enough of it returns an error.
+	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{body}, make([]byte, 2<<10))
 	return err
 }
 
