@@ -53,6 +53,7 @@ var arrows = map[string][]string{
 var modules = map[string][]string{
 	"go.etcd.io/bbolt":                 {"mailbox"},
 	"github.com/caddyserver/certmagic": {"acme"},
+	"github.com/pires/go-proxyproto":   {"mta/smtp"},
 	"github.com/emersion/go-msgauth":   {"mta/msgauth"},
 	"github.com/alecthomas/kong":       {"admin/cli", ""},
 }

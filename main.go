@@ -33,6 +33,7 @@ import (
 	"roost/mta/inbound"
 	"roost/mta/outbound"
 	"roost/mta/queue"
+	"roost/mta/smtp"
 	"roost/mta/submit"
 )
 
@@ -65,6 +66,8 @@ type serveFlags struct {
 	Key           string `name:"key" env:"ROOST_KEY" placeholder:"FILE" help:"The key of that certificate."`
 
 	TrustedProxy []netip.Prefix `env:"ROOST_TRUSTED_PROXY" placeholder:"ADDRESS/BITS" help:"The addresses of a web server in front of --http that is believed what it says of the browser (X-Forwarded-For, X-Forwarded-Proto); one on loopback always is."`
+
+	MailProxy []netip.Prefix `env:"ROOST_MAIL_PROXY" placeholder:"ADDRESS/BITS" help:"The addresses of a proxy in front of --smtp, --submission and --submissions, which must say with the PROXY protocol whom it speaks for."`
 
 	Resolver   string `env:"ROOST_RESOLVER" placeholder:"IP:PORT" help:"The DNS resolver to ask (default those of this machine)."`
 	ProbeMail  string `default:"gmail-smtp-in.l.google.com:25" placeholder:"HOST:PORT|off" help:"The mail server that the first start greets, to see whether port 25 is open outwards (default ${default})."`
@@ -198,7 +201,7 @@ func serve(ctx context.Context, f flags) error {
 		return cli.CannotUse(dir, err)
 	}
 	h.remote, h.witness = submit.Queue, h.resolver
-	h.office.Proxies = f.Serve.TrustedProxy
+	h.office.Proxies, h.mailProxies = f.Serve.TrustedProxy, f.Serve.MailProxy
 	if unset {
 		h.questions = questions(f.Serve)
 	}
@@ -281,6 +284,8 @@ type house struct {
 	witness  *dns.Resolver   // asked who a message is from; nil: nobody is
 	remote   submit.Remote   // what becomes of mail to other domains
 	relay    *outbound.Relay // from a flag; nil: what the settings say
+
+	mailProxies []netip.Prefix // who speaks for clients of SMTP
 
 	questions *machine.Questions // nil when the server is set up
 }
@@ -413,6 +418,9 @@ func (h *house) live(ctx context.Context, greet func() error) error {
 	defer fail(nil)
 	var running sync.WaitGroup
 	for _, d := range append(h.doors, door{name: "admin", Listener: socket}) {
+		if d.name == "smtp" || d.name == "submission" || d.name == "submissions" {
+			d.Listener = smtp.BehindProxy(d.Listener, h.mailProxies)
+		}
 		if d.name == "https" {
 			d.Listener = tls.NewListener(d.Listener, h.keys.web)
 		} else if d.tls {

@@ -61,9 +61,6 @@ type pace struct {
 
 func newConn(s *Server, nc net.Conn) *Conn {
 	c := &Conn{server: s, conn: nc, pace: pace{since: time.Now()}}
-	if a, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
-		c.peer = a.Addr().Unmap()
-	}
 	c.buffers()
 	return c
 }
@@ -241,6 +238,11 @@ func (c *Conn) serve(ctx context.Context) {
 		}
 		c.conn.Close()
 	}()
+	var told bool
+	if c.peer, told = client(c.conn); !told {
+		log.Warn("a proxy did not tell for whom it speaks", "proxy", c.conn.RemoteAddr())
+		return
+	}
 	admitted := c.server.admit(c.peer)
 	if admitted {
 		defer c.server.leave(c.peer)
