@@ -60,7 +60,7 @@ func (s *Store) Accept(ctx context.Context, in Intake) (Accepted, error) {
 	}
 	defer s.unstage(st)
 	var out Accepted
-	err = s.update(ctx, func(tx *tx) (err error) {
+	err = s.updateMail(ctx, func(tx *tx) (err error) {
 		out, err = tx.accept(st)
 		return err
 	})
@@ -75,17 +75,15 @@ func (s *Store) AcceptAll(ctx context.Context, all []Intake) ([]Accepted, error)
 			s.unstage(st)
 		}
 	}()
-	places := 0
 	for i := range all {
 		st, err := s.stage(&all[i])
 		if err != nil {
 			return nil, err
 		}
 		staged = append(staged, st)
-		places += len(all[i].Place)
 	}
 	out := make([]Accepted, len(all))
-	err := s.updateMany(ctx, places, func(tx *tx) (err error) {
+	err := s.updateMail(ctx, func(tx *tx) (err error) {
 		for i, st := range staged {
 			if out[i], err = tx.accept(st); err != nil {
 				return err

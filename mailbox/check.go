@@ -152,6 +152,14 @@ func (s *Store) checkFile(r *Report) error {
 		_, err := tx.WriteTo(f)
 		return err
 	})
+	if errors.Is(s.full(err), ErrFull) { // then nobody else may commit meanwhile
+		return s.updateBulk(context.Background(), func(tx *tx) error {
+			for err := range tx.Tx.Check() {
+				r.problem("roost.db: %v", err)
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("copy roost.db: %w", err)
 	}

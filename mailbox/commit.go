@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"syscall"
+	"slices"
 	"time"
-
-	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Group commit. Whoever changes the store hands the writer a closure and waits.
@@ -54,6 +52,7 @@ type commit struct {
 	run  func(*tx) error
 	rest []func(*tx) error
 	bulk bool
+	mail bool // new mail, which has no part in the reserve for a full disk
 }
 
 // fail notes an error. The caller is told once it is known what became of the
@@ -82,6 +81,11 @@ func (c *commit) answer(err error) {
 // update runs f in the next commit and returns when it is durable.
 func (s *Store) update(ctx context.Context, f func(*tx) error) error {
 	return s.enqueue(ctx, s.first, &commit{run: f})
+}
+
+// updateMail is update for new mail.
+func (s *Store) updateMail(ctx context.Context, f func(*tx) error) error {
+	return s.enqueue(ctx, s.first, &commit{run: f, mail: true})
 }
 
 // bulkSize is how many messages an operation may touch before it is bulk.
@@ -139,6 +143,7 @@ func (s *Store) enqueue(ctx context.Context, lane chan<- *commit, c *commit) err
 // write is the writer. The lanes are unbuffered: a closure is either taken, and
 // then answered, or its sender sees the store close.
 func (s *Store) write() {
+	debug.SetPanicOnFault(true) // see fault.go
 	w := writer{Store: s}
 	for {
 		c := w.noting()
@@ -266,6 +271,9 @@ func (w *writer) commitBatch(c *commit) {
 	if err == nil {
 		err = w.finish(t, len(batch) > 0)
 	}
+	if errors.Is(err, ErrFull) {
+		err = w.withoutMail(&batch, &failed)
+	}
 	for _, c := range batch {
 		c.answer(err)
 	}
@@ -274,13 +282,38 @@ func (w *writer) commitBatch(c *commit) {
 	}
 }
 
+// withoutMail commits on a full disk what needs little room.
+func (w *writer) withoutMail(batch, failed *[]*commit) error {
+	kept := slices.DeleteFunc(slices.Clone(*batch), func(c *commit) bool {
+		if c.mail {
+			c.fail(ErrFull)
+			*failed = append(*failed, c)
+		}
+		return c.mail
+	})
+	if len(kept) == len(*batch) && !w.giveReserve() {
+		return ErrFull
+	}
+	for *batch = kept; len(*batch) > 0; {
+		t, err := w.rerun(batch, failed)
+		if err == nil {
+			err = w.finish(t, len(*batch) > 0)
+		}
+		if !errors.Is(err, ErrFull) || !w.giveReserve() {
+			return err
+		}
+	}
+	return nil
+}
+
 // weight is about how many bytes of pages the transaction will write.
 func (t *tx) weight() int64 {
 	stats := t.Stats()
 	return stats.GetNodeCount()*int64(t.DB().Info().PageSize) + t.bytes
 }
 
-func (s *Store) begin() (*tx, error) {
+func (s *Store) begin() (_ *tx, err error) {
+	defer recoverFault(&err)
 	t, err := s.db.Begin(true)
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
@@ -324,10 +357,16 @@ func (s *Store) rerun(batch, failed *[]*commit) (*tx, error) {
 func (t *tx) attempt(c *commit) (again, failed bool) {
 	before := t.puts
 	defer func() {
-		if p := recover(); p != nil {
-			c.fail(fmt.Errorf("panic in a store operation: %v\n%s", p, debug.Stack()))
-			again, failed = true, true
+		p := recover()
+		if p == nil {
+			return
 		}
+		again, failed = true, true
+		if fault, ok := p.(interface{ Addr() uintptr }); ok {
+			c.fail(fmt.Errorf("roost.db can't be read at %#x: %w", fault.Addr(), ErrCorrupt))
+			return
+		}
+		c.fail(fmt.Errorf("panic in a store operation: %v\n%s", p, debug.Stack()))
 	}()
 	err := c.run(t)
 	if err == nil {
@@ -348,8 +387,8 @@ func (s *Store) finish(t *tx, changed bool) error {
 		t.Rollback()
 		return s.trouble(fmt.Errorf("sync the pack: %w", err))
 	}
-	if err := t.Commit(); err != nil {
-		return s.trouble(fmt.Errorf("commit: %w", err))
+	if err := s.put(t); err != nil {
+		return s.trouble(err)
 	}
 	if t.wake {
 		select {
@@ -372,25 +411,4 @@ func (s *Store) finish(t *tx, changed bool) error {
 		}
 	}
 	return nil
-}
-
-// trouble tells a full disk, which passes, from every other write error, after
-// which nobody knows what the disk holds: the store takes no more changes.
-func (s *Store) trouble(err error) error {
-	if err = s.full(err); errors.Is(err, ErrFull) {
-		return err
-	}
-	if !errors.Is(err, bolterrors.ErrTxClosed) {
-		s.broken.Store(true)
-		s.log.Error("the store met a write error and takes no more changes", "error", err)
-	}
-	return fmt.Errorf("%w (%w)", ErrBroken, err)
-}
-
-// full makes ErrFull of a write error that says that the disk has no room.
-func (s *Store) full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return ErrFull
-	}
-	return err
 }

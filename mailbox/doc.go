@@ -11,6 +11,7 @@
 //
 //	roost.db             a bbolt file, the store of record
 //	packs/NNNNNNNN.pack  the bytes of the messages
+//	reserve              nothing: room for flags and expunges when the disk is full
 //
 // Bodies are not in bbolt because its pages are rewritten whenever a neighbour
 // changes, a large value is copied through the heap while everyone else waits,
@@ -42,6 +43,9 @@
 // died stays behind in its pack as dead bytes, and the next start begins a new
 // pack. commit.go tells how writers share a commit, and how what touches many
 // messages is cut into pieces so that nobody waits long behind it.
+//
+// A full disk refuses new mail and passes; any other write error ends all changes
+// until the store is opened again. fault.go tells more.
 //
 // # Buckets
 //

@@ -18,6 +18,7 @@ type job struct {
 func (s *Store) jobs() []job {
 	return []job{
 		{name: "rewrite packs", every: 10 * time.Minute, run: s.rewritePacks},
+		{name: "reserve", every: time.Minute, run: s.keepReserve},
 		{name: "empty deleted mailboxes", every: time.Hour, run: s.emptyDiscarded, woken: true},
 	}
 }

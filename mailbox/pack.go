@@ -216,6 +216,15 @@ func (p *packs) idle(n packNumber) bool {
 	return n != p.last && p.pins[n] == 0
 }
 
+// retire ends the pack that grows, unless it has only begun.
+func (p *packs) retire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.end >= p.full/8 {
+		p.last = 0
+	}
+}
+
 // tailAge is how long a pack is kept for what is behind its last known record: an
 // owner who put an old roost.db back may still want that.
 const tailAge = 30 * 24 * time.Hour

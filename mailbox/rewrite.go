@@ -2,11 +2,13 @@ package mailbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 )
 
@@ -28,17 +30,20 @@ func (s *Store) rewritePacks(ctx context.Context) error {
 	if err := s.sweepPacks(ctx); err != nil {
 		return err
 	}
+	if s.room(0) != nil {
+		s.packs.retire() // what is dead in it may be all that can be had
+	}
 	work, err := s.sparsePacks()
 	if err != nil {
 		return err
 	}
-	for _, n := range slices.Sorted(func(yield func(packNumber) bool) {
-		for n := range work {
-			if !yield(n) {
-				return
-			}
+	live := func(n packNumber) (sum int64) {
+		for _, m := range work[n] {
+			sum += m.from.head + m.from.stored
 		}
-	}) {
+		return sum
+	}
+	for _, n := range slices.SortedFunc(maps.Keys(work), func(a, b packNumber) int { return cmp.Compare(live(a), live(b)) }) {
 		if err := s.rewritePack(ctx, work[n]); err != nil {
 			return fmt.Errorf("rewrite pack %d: %w", n, err)
 		}
@@ -92,7 +97,7 @@ func (s *Store) rewritePack(ctx context.Context, moves []move) error {
 	for _, m := range moves {
 		need += m.from.head + m.from.stored
 	}
-	if err := s.room(need); err != nil {
+	if err := s.roomToRewrite(need); err != nil {
 		return err
 	}
 	var copied []move

@@ -267,14 +267,16 @@ func TestADamagedMessageIsToldAndTheOthersGoOn(t *testing.T) {
 }
 
 func TestNoRewritingWithoutRoom(t *testing.T) {
-	s, ann, _ := newStore(t, Options{})
+	disk := smallDisk(t, 8)
+	s := openStore(t, filepath.Join(disk, "data"), Options{ReserveBytes: 1 << 20})
+	ann := addAnn(t, s)
 	sparse(t, s, ann.ID, 100)
 	before := packBytes(t, s)
-	s.opts.ReserveBytes = 1 << 60
+	free := brim(t, disk)
 	if err := s.rewritePacks(context.Background()); !errors.Is(err, ErrFull) {
 		t.Errorf("rewriting: %v, want ErrFull", err)
 	}
-	s.opts.ReserveBytes = 1
+	free()
 	if after := packBytes(t, s); after != before {
 		t.Errorf("%d bytes, and before %d", after, before)
 	}

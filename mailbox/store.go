@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,7 +9,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -52,13 +52,14 @@ type Store struct {
 	bells      bells
 	recent     recents
 
-	first   chan *commit  // deliveries, and what a person waits for
-	bulk    chan *commit  // what may wait behind them
-	damages chan Damage   // found by readers
-	wake    chan struct{} // there is work for Maintain
-	stop    chan struct{}
-	stopped sync.WaitGroup
-	broken  atomic.Bool
+	first      chan *commit  // deliveries, and what a person waits for
+	bulk       chan *commit  // what may wait behind them
+	damages    chan Damage   // found by readers
+	wake       chan struct{} // there is work for Maintain
+	stop       chan struct{}
+	stopped    sync.WaitGroup
+	broken     atomic.Bool
+	unreadable atomic.Bool // it was told that roost.db is damaged
 }
 
 // Open opens the data directory dir, making it when it is not there, brings an
@@ -144,6 +145,9 @@ func (s *Store) start() error {
 		s.packs.close()
 		return err
 	}
+	if err := s.keepReserve(context.Background()); err != nil {
+		s.log.Warn("there is no reserve for a full disk", "error", err)
+	}
 	s.stopped.Go(s.write)
 	return nil
 }
@@ -173,25 +177,4 @@ func (s *Store) MaxMessage() int64 {
 		return s.opts.MaxMessage
 	}
 	return s.maxMessage.Load()
-}
-
-// view runs f on a snapshot. f copies what it keeps, and does no network I/O.
-func (s *Store) view(f func(*tx) error) error {
-	err := s.db.View(func(t *bbolt.Tx) error { return f(&tx{Tx: t}) })
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return ErrClosed
-	}
-	return err
-}
-
-// room refuses new mail while the disk is almost full.
-func (s *Store) room(need int64) error {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(s.dir, &st); err != nil {
-		return nil // a file system that can't tell will say so when it is full
-	}
-	if int64(st.Bavail)*int64(st.Bsize) < s.opts.ReserveBytes+need {
-		return ErrFull
-	}
-	return nil
 }
