@@ -4,7 +4,8 @@
 // A signature stands for a text by the trigrams in it, all runs of three bytes:
 // each sets one bit. A string can only be in the text if the bits of all its
 // trigrams are set. The bits are four times as many as there are different
-// trigrams, so that by chance less than a quarter of them is set.
+// trigrams, so that by chance less than a quarter of them is set. Trigrams that
+// most messages have are left out on both sides.
 //
 // The package knows nothing of mail, of letters or of storage. It never says of
 // a text that contains a string that it does not; strings shorter than three
@@ -60,6 +61,9 @@ func (b *Builder) Reset() {
 }
 
 func (b *Builder) add(t uint32) {
+	if isCommon(hash(t)) {
+		return
+	}
 	if b.bits != nil {
 		set(b.bits, maxBits, hash(t))
 		return
@@ -133,6 +137,23 @@ func hash(t uint32) uint32 {
 	return t ^ t>>16
 }
 
+// commons has a bit for each hash, cut to 16 bits, of a common trigram. The few
+// others with such a hash are left out too.
+var commons = func() (bits [1 << 13]byte) {
+	for i := 0; i+3 <= len(common); i += 3 {
+		h := hash(trigram(common[i:])) >> 16
+		bits[h>>3] |= 1 << (h & 7)
+	}
+	return bits
+}()
+
+func isCommon(h uint32) bool {
+	h >>= 16
+	return commons[h>>3]&(1<<(h&7)) != 0
+}
+
+func trigram(s string) uint32 { return uint32(s[0])<<16 | uint32(s[1])<<8 | uint32(s[2]) }
+
 // place is the bit of a hash among n.
 func place(h, n uint32) uint32 { return uint32(uint64(h) * uint64(n) >> 32) }
 
@@ -145,17 +166,18 @@ func set(bits []byte, n, h uint32) {
 type Probe struct{ hashes []uint32 }
 
 // NewProbe prepares the question for texts that are all there or not. The zero
-// Probe, and that of texts shorter than three bytes, rules nothing out.
+// Probe, and that of texts shorter than three bytes or of nothing but common
+// trigrams, rules nothing out.
 func NewProbe(texts ...string) Probe {
 	const most = 64 // no need to ask for more
 	var p Probe
 	seen := make(map[uint32]bool)
 	for _, text := range texts {
 		for i := 0; i+3 <= len(text) && len(p.hashes) < most; i++ {
-			t := uint32(text[i])<<16 | uint32(text[i+1])<<8 | uint32(text[i+2])
-			if !seen[t] {
+			t := trigram(text[i:])
+			if h := hash(t); !seen[t] && !isCommon(h) {
 				seen[t] = true
-				p.hashes = append(p.hashes, hash(t))
+				p.hashes = append(p.hashes, h)
 			}
 		}
 	}

@@ -137,3 +137,22 @@ func BenchmarkMay(b *testing.B) {
 		p.May(sig)
 	}
 }
+
+func TestCommonTrigrams(t *testing.T) {
+	if len(common)%3 != 0 {
+		t.Fatalf("%d bytes are no trigrams", len(common))
+	}
+	seen := make(map[string]bool)
+	for i := 0; i < len(common); i += 3 {
+		if seen[common[i:i+3]] {
+			t.Errorf("%q is there twice", common[i:i+3])
+		}
+		seen[common[i:i+3]] = true
+	}
+	if !NewProbe("the").Empty() || NewProbe("zebra").Empty() {
+		t.Error("the common trigrams are others than they should be")
+	}
+	if sig := signatureOf(common); len(sig) > 1+maxBits/8/16 {
+		t.Errorf("common trigrams alone make a signature of %d bytes", len(sig))
+	}
+}
