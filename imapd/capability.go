@@ -13,13 +13,16 @@ type extension struct {
 	name imap.Cap                  // as CAPABILITY shows it
 	more func(*session) []imap.Cap // further names, where they vary
 
-	early  bool // shown before login too
-	enable bool // ENABLE takes it
+	early   bool           // shown before login too
+	enable  bool           // ENABLE takes it
+	enabled func(*session) // called when ENABLE took it; may be nil
 
-	commands []command
-	fetch    []fetchItem
-	search   []searchKey
-	status   []statusItem
+	commands  []command
+	fetch     []fetchItem
+	narrow    []fetchModifier
+	search    []searchKey
+	status    []statusItem
+	selecting []selectParam
 }
 
 // A command is one line of the command table.
@@ -68,6 +71,8 @@ func extensions() []extension {
 		binary(),
 		storing(),
 		copying(),
+		condstore(),
+		qresync(),
 		{name: imap.CapUTF8Accept, enable: true},
 	}
 }
@@ -77,8 +82,10 @@ type tables struct {
 	extensions []extension
 	commands   map[string]command
 	fetch      map[string]fetchItem
+	narrow     map[string]fetchModifier
 	search     map[string]searchKey
 	status     map[string]statusItem
+	selecting  map[string]selectParam
 }
 
 func newTables(all []extension) *tables {
@@ -86,8 +93,10 @@ func newTables(all []extension) *tables {
 		extensions: all,
 		commands:   make(map[string]command),
 		fetch:      make(map[string]fetchItem),
+		narrow:     make(map[string]fetchModifier),
 		search:     make(map[string]searchKey),
 		status:     make(map[string]statusItem),
+		selecting:  make(map[string]selectParam),
 	}
 	for _, e := range all {
 		for _, c := range e.commands {
@@ -96,11 +105,17 @@ func newTables(all []extension) *tables {
 		for _, f := range e.fetch {
 			t.fetch[f.name] = f
 		}
+		for _, m := range e.narrow {
+			t.narrow[m.name] = m
+		}
 		for _, k := range e.search {
 			t.search[k.name] = k
 		}
 		for _, i := range e.status {
 			t.status[i.name] = i
+		}
+		for _, p := range e.selecting {
+			t.selecting[p.name] = p
 		}
 	}
 	return t

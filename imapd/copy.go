@@ -56,7 +56,13 @@ func runMove(ctx context.Context, s *session, c *call) error {
 	}
 	// RFC 6851 section 4.3: before the EXPUNGE responses, which follow.
 	s.writeResponse("*", &response{"OK", copyUID(done), "moved"})
-	return nil
+	if !s.modSeqs {
+		return nil
+	}
+	if err := s.update(ctx, true); err != nil {
+		return err
+	}
+	return s.highest(c.name)
 }
 
 func (s *session) copyArgs(c *call) ([]mailbox.UID, string, error) {

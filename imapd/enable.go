@@ -24,6 +24,7 @@ func runEnable(_ context.Context, s *session, _ *call) error {
 		return err
 	}
 	s.enc.Raw("* ENABLED")
+	var then []func(*session)
 	for _, e := range s.srv.tables.extensions {
 		if !e.enable {
 			continue
@@ -35,10 +36,16 @@ func runEnable(_ context.Context, s *session, _ *call) error {
 				}
 				s.enabled[e.name] = true
 				s.enc.Raw(" ").Raw(string(e.name))
+				if e.enabled != nil {
+					then = append(then, e.enabled)
+				}
 			}
 		}
 	}
 	s.enc.Raw("\r\n")
 	s.enc.UTF8 = s.has(imap.CapIMAP4rev2) || s.has(imap.CapUTF8Accept)
+	for _, f := range then {
+		f(s)
+	}
 	return nil
 }

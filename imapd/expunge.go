@@ -42,6 +42,12 @@ func runExpunge(ctx context.Context, s *session, c *call) error {
 	if c.uid && len(only) == 0 {
 		return nil
 	}
-	_, err := s.srv.opts.Store.Expunge(ctx, s.account.ID, v.folder, only)
-	return err
+	done, err := s.srv.opts.Store.Expunge(ctx, s.account.ID, v.folder, only)
+	if err != nil || len(done.UIDs) == 0 || !s.modSeqs {
+		return err
+	}
+	if err := s.update(ctx, true); err != nil {
+		return err
+	}
+	return s.highest(c.name)
 }

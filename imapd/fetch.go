@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"roost/mailbox"
 	"roost/mailbox/message"
@@ -26,6 +27,7 @@ type fetchAtt struct {
 	seen   bool // fetching it sets \Seen
 	flags  bool // it is FLAGS
 	uid    bool // it is UID
+	modSeq bool // it is MODSEQ
 
 	// check finds out what can go wrong before anything is written; may be nil.
 	check func(m *fetched) error
@@ -85,12 +87,25 @@ func runFetch(ctx context.Context, s *session, c *call) error {
 	set := s.dec.Set()
 	s.dec.SP()
 	atts := s.fetchAtts()
+	var narrow narrowing
+	if s.dec.Accept(' ') {
+		narrow = s.narrowing(c)
+	}
 	if err := s.dec.EndLine(); err != nil {
 		return err
 	}
 	uids, err := s.view.pick(set, c.uid)
 	if err != nil {
 		return err
+	}
+	if narrow.since != nil || slices.ContainsFunc(atts, func(a fetchAtt) bool { return a.modSeq }) {
+		s.useModSeq()
+	}
+	if uids, err = s.narrowed(narrow, set, uids); err != nil {
+		return err
+	}
+	if narrow.since != nil {
+		atts = append(atts, s.srv.tables.fetch["MODSEQ"].parse(s))
 	}
 	f := fetchRun{session: s, atts: prepareAtts(atts, c.uid)}
 	for len(uids) > 0 {
@@ -162,15 +177,15 @@ func fetchMacro(name string) ([]string, bool) {
 // and leaves out what is asked for twice.
 func prepareAtts(atts []fetchAtt, uid bool) []fetchAtt {
 	var out []fetchAtt
-	flags := false
+	flags, modSeq := false, false
 	if uid {
 		out = append(out, uidAtt())
 	}
 	for _, a := range atts {
-		if a.uid && uid || a.flags && flags {
+		if a.uid && uid || a.flags && flags || a.modSeq && modSeq {
 			continue
 		}
-		uid, flags = uid || a.uid, flags || a.flags
+		uid, flags, modSeq = uid || a.uid, flags || a.flags, modSeq || a.modSeq
 		out = append(out, a)
 	}
 	return out
@@ -292,6 +307,10 @@ func (f *fetchRun) one(ctx context.Context, m *fetched, tellFlags bool) error {
 	if tellFlags {
 		f.enc.Raw(" ")
 		f.writeFlagItem(m.entry, m.folder)
+		if f.modSeqs && !slices.ContainsFunc(f.atts, func(a fetchAtt) bool { return a.modSeq }) {
+			f.enc.Raw(" ")
+			f.writeModSeq(m.entry)
+		}
 	}
 	f.enc.Raw(")\r\n")
 	return f.enc.Err()

@@ -44,6 +44,9 @@ func runSearch(ctx context.Context, s *session, c *call) error {
 	if err != nil {
 		return err
 	}
+	if p.modSeq {
+		s.useModSeq()
+	}
 	uids, err := s.srv.opts.Store.Search(ctx, s.account.ID, v.folder, q)
 	if err != nil {
 		return err
@@ -57,7 +60,13 @@ func runSearch(ctx context.Context, s *session, c *call) error {
 	if ret.save {
 		v.saved = wire.Ranges(ret.saved(known))
 	}
-	s.writeSearch(c, ret, known)
+	var modSeq mailbox.ModSeq
+	if p.modSeq {
+		if modSeq, err = s.highestOf(ret.told(known)); err != nil {
+			return err
+		}
+	}
+	s.writeSearch(c, ret, known, modSeq)
 	if len(v.gone) > 0 && !c.uid {
 		return ok("EXPUNGEISSUED", c.name+" completed")
 	}
@@ -110,9 +119,26 @@ func (r searchReturn) saved(uids []mailbox.UID) []mailbox.UID {
 	return out
 }
 
-// writeSearch writes the result, as sequence numbers or UIDs. IMAP4rev2 has
+// told picks what of a result the client is told, to find the modseq to show
+// with it (RFC 7162 section 3.1.10).
+func (r searchReturn) told(uids []mailbox.UID) []mailbox.UID {
+	r.save = false
+	return r.saved(uids)
+}
+
+// highestOf returns the highest modseq of some messages, 0 of none.
+func (s *session) highestOf(uids []mailbox.UID) (highest mailbox.ModSeq, err error) {
+	entries, err := s.srv.opts.Store.Entries(s.account.ID, s.view.folder, uids)
+	for _, e := range entries {
+		highest = max(highest, e.ModSeq)
+	}
+	return highest, err
+}
+
+// writeSearch writes the result, as sequence numbers or UIDs, with a modseq if
+// it is not 0. IMAP4rev2 has
 // only the extended form.
-func (s *session) writeSearch(c *call, ret searchReturn, uids []mailbox.UID) {
+func (s *session) writeSearch(c *call, ret searchReturn, uids []mailbox.UID, modSeq mailbox.ModSeq) {
 	numbers := make([]uint32, len(uids))
 	for i, uid := range uids {
 		if numbers[i] = uint32(uid); !c.uid {
@@ -123,6 +149,9 @@ func (s *session) writeSearch(c *call, ret searchReturn, uids []mailbox.UID) {
 		s.enc.Raw("* SEARCH")
 		for _, n := range numbers {
 			s.enc.Raw(" ").Number(uint64(n))
+		}
+		if modSeq != 0 {
+			s.enc.Raw(" (MODSEQ ").Number(uint64(modSeq)).Raw(")")
 		}
 		s.enc.Raw("\r\n")
 		return
@@ -147,6 +176,9 @@ func (s *session) writeSearch(c *call, ret searchReturn, uids []mailbox.UID) {
 	}
 	if ret.count {
 		s.enc.Raw(" COUNT ").Number(uint64(len(numbers)))
+	}
+	if modSeq != 0 {
+		s.enc.Raw(" MODSEQ ").Number(uint64(modSeq))
 	}
 	s.enc.Raw("\r\n")
 }

@@ -16,7 +16,8 @@ type searchKey struct {
 // to RETURN, CHARSET or a key: it is read once and kept until one takes it.
 type searchParser struct {
 	*session
-	word string
+	word   string
+	modSeq bool // MODSEQ is among the keys
 }
 
 // accept takes the next word if it is want.

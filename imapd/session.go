@@ -43,6 +43,7 @@ type session struct {
 
 	account *mailbox.Account // nil until login
 	enabled map[imap.Cap]bool
+	modSeqs bool  // FETCH responses show modseqs (RFC 7162)
 	view    *view // nil unless a mailbox is selected
 
 	entered bool // counted by the gate

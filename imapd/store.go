@@ -7,6 +7,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"roost/imapd/wire"
 	"roost/mailbox"
 )
 
@@ -23,6 +24,10 @@ func runStore(ctx context.Context, s *session, c *call) error {
 	set := s.dec.Set()
 	s.dec.SP()
 	var u mailbox.FlagUpdate
+	if s.dec.Peek('(') {
+		u.UnchangedSince = s.storeModifier()
+		s.dec.SP()
+	}
 	item := s.dec.Keyword()
 	item, silent := strings.CutSuffix(item, ".SILENT")
 	switch item {
@@ -39,6 +44,9 @@ func runStore(ctx context.Context, s *session, c *call) error {
 	flags := s.storeFlags()
 	if err := s.dec.EndLine(); err != nil {
 		return err
+	}
+	if u.UnchangedSince != nil {
+		s.useModSeq()
 	}
 	var err error
 	if u.Flags, u.Keywords, err = sortFlags(flags); err != nil {
@@ -72,17 +80,66 @@ func runStore(ctx context.Context, s *session, c *call) error {
 	for _, e := range done.Entries {
 		if known, ok := before[e.UID]; ok {
 			if flags, keywords := expected(known, u, &done.Folder); flags == e.Flags && keywords == e.Keywords {
-				continue // the client knows
+				// The client knows all but the modseq (RFC 7162 section 3.1.3).
+				if s.modSeqs && (u.UnchangedSince != nil || slices.Contains(done.ModSeqs, e.ModSeq)) {
+					s.writeOnlyModSeq(e)
+				}
+				continue
 			}
 		}
 		if n := s.view.number(e.UID); n != 0 {
 			s.writeFlags(n, e, &done.Folder, c.uid)
 		}
 	}
-	if len(done.Entries) < len(uids) && !c.uid {
+	expunged := len(done.Entries)+len(done.Modified) < len(uids) && !c.uid
+	switch {
+	case len(done.Modified) > 0 && expunged:
+		return no(s.modified(done.Modified, c.uid), "some messages were changed and some expunged meanwhile")
+	case len(done.Modified) > 0:
+		return ok(s.modified(done.Modified, c.uid), "some messages were changed meanwhile")
+	case expunged:
 		return no("EXPUNGEISSUED", "some of the messages were expunged meanwhile")
 	}
 	return nil
+}
+
+// storeModifier reads (UNCHANGEDSINCE modseq).
+func (s *session) storeModifier() *mailbox.ModSeq {
+	var since *mailbox.ModSeq
+	s.dec.List(func() {
+		if name := s.dec.Keyword(); name != "UNCHANGEDSINCE" || since != nil {
+			s.dec.Failf("expected one UNCHANGEDSINCE")
+		}
+		s.dec.SP()
+		n := mailbox.ModSeq(s.dec.Number64())
+		since = &n
+	})
+	if since == nil {
+		s.dec.Failf("expected UNCHANGEDSINCE")
+	}
+	return since
+}
+
+// modified names the messages that UNCHANGEDSINCE left alone.
+func (s *session) modified(uids []mailbox.UID, uid bool) string {
+	numbers := make([]uint32, 0, len(uids))
+	for _, u := range uids {
+		if n := uint32(u); uid {
+			numbers = append(numbers, n)
+		} else if n = s.view.number(u); n != 0 {
+			numbers = append(numbers, n)
+		}
+	}
+	return string(wire.AppendRanges([]byte("MODIFIED "), wire.Ranges(numbers)))
+}
+
+// writeOnlyModSeq writes a FETCH response with a message's modseq.
+func (s *session) writeOnlyModSeq(e mailbox.Entry) {
+	if n := s.view.number(e.UID); n != 0 {
+		s.enc.Raw("* ").Number(uint64(n)).Raw(" FETCH (UID ").Number(uint64(e.UID)).Raw(" ")
+		s.writeModSeq(e)
+		s.enc.Raw(")\r\n")
+	}
 }
 
 // expected returns the flags that a STORE makes of a message if nobody else

@@ -22,7 +22,12 @@ func (s *session) update(_ context.Context, expunge bool) error {
 		}
 	default:
 	}
-	if expunge && len(v.gone) > 0 {
+	switch {
+	case !expunge || len(v.gone) == 0:
+	case s.has(imap.CapQResync):
+		s.enc.Raw("* VANISHED ").Ranges(wire.Ranges(v.gone)).Raw("\r\n")
+		v.expunge()
+	default:
 		for _, n := range v.expunge() {
 			s.enc.Raw("* ").Number(uint64(n)).Raw(" EXPUNGE\r\n")
 		}
@@ -86,10 +91,14 @@ func (s *session) writeExists() {
 // writeFlags writes a FETCH response with a message's flags.
 func (s *session) writeFlags(n uint32, e mailbox.Entry, f *mailbox.Folder, uid bool) {
 	s.enc.Raw("* ").Number(uint64(n)).Raw(" FETCH (")
-	if uid {
+	if uid || s.modSeqs {
 		s.enc.Raw("UID ").Number(uint64(e.UID)).Raw(" ")
 	}
 	s.writeFlagItem(e, f)
+	if s.modSeqs {
+		s.enc.Raw(" ")
+		s.writeModSeq(e)
+	}
 	s.enc.Raw(")\r\n")
 }
 
