@@ -19,6 +19,7 @@ func (s *Store) jobs() []job {
 	return []job{
 		{name: "rewrite packs", every: 10 * time.Minute, run: s.rewritePacks},
 		{name: "reserve", every: time.Minute, run: s.keepReserve},
+		{name: "snapshot of roost.db", every: 10 * time.Minute, run: s.takeSnapshot},
 		{name: "empty deleted mailboxes", every: time.Hour, run: s.emptyDiscarded, woken: true},
 	}
 }

@@ -43,6 +43,9 @@ type packs struct {
 	// These were longer than their rows said when the store was opened.
 	tails map[packNumber]bool
 
+	// These had rows and no files when the store was opened.
+	lost []packNumber
+
 	// A sync of these failed: the kernel may have dropped what was appended and
 	// not yet committed, and another sync would not tell.
 	suspect map[packNumber]bool
@@ -54,6 +57,8 @@ type packRow struct {
 	live    int64 // bytes of records that some message or outbox row needs
 	records int64 // that are live
 }
+
+func (p *packs) path(name string) string { return filepath.Join(p.dir, name) }
 
 func packName(n packNumber) string { return fmt.Sprintf("%08d.pack", n) }
 
@@ -91,6 +96,7 @@ func openPacks(dir string, tx *tx, log *slog.Logger) (p *packs, clean bool, err 
 		f, err := os.OpenFile(filepath.Join(dir, packName(n)), os.O_RDWR, 0)
 		if errors.Is(err, os.ErrNotExist) {
 			if row.records > 0 {
+				p.lost = append(p.lost, n)
 				log.Error("a pack is missing: run `roost check`", "pack", n, "messages", row.records)
 			}
 			return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -31,7 +32,19 @@ type Options struct {
 	// ReserveBytes is the free disk space below which new mail is refused
 	// while flags and expunges go on; 0 is 64 MB.
 	ReserveBytes int64
+
+	// Inspect looks at roost.db, by its path, before it is opened after a stop that
+	// was not clean: a damaged file may take the process that maps it along, so it
+	// runs the function Inspect in another one. nil: the file is opened unseen.
+	Inspect func(path string) error
 }
+
+const (
+	dbName = "roost.db"
+	// runningName is a file that is there while a store is open, and after a stop
+	// that was not clean.
+	runningName = "running"
+)
 
 // Store is an open data directory. Its methods may be called from any number
 // of goroutines; everything that changes it goes through one writer.
@@ -60,12 +73,10 @@ type Store struct {
 	stopped    sync.WaitGroup
 	broken     atomic.Bool
 	unreadable atomic.Bool // it was told that roost.db is damaged
+	marked     bool        // the file runningName is there
 }
 
-// Open opens the data directory dir, making it when it is not there, brings an
-// older format up to date, and starts the writer. Errors: ErrLocked when
-// another process has it open; others say what is wrong with the directory.
-func Open(dir string, o Options) (*Store, error) {
+func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -75,16 +86,43 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.ReserveBytes == 0 {
 		o.ReserveBytes = 64 << 20
 	}
+	return o
+}
+
+// Open opens the data directory dir, making it when it is not there, brings an
+// older format up to date, and starts the writer. Errors: ErrLocked when
+// another process has it open; others say what is wrong with the directory.
+func Open(dir string, o Options) (*Store, error) {
+	o = o.withDefaults()
 	if err := os.MkdirAll(filepath.Join(dir, "packs"), 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	db, err := bbolt.Open(filepath.Join(dir, "roost.db"), 0o600, &bbolt.Options{
+	if err := inspectFirst(dir, o); err != nil {
+		return nil, err
+	}
+	s, err := openFile(dir, dbName, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.markRunning(); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open the store in %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// openFile opens the store whose bbolt file has the given name in dir.
+func openFile(dir, name string, o Options) (*Store, error) {
+	db, err := bbolt.Open(filepath.Join(dir, name), 0o600, &bbolt.Options{
 		Timeout:         o.LockTimeout,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: 256 << 20, // address space only; a remap would wait for every reader
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, faultf(ErrLocked, "%s is in use by another process: is a Roost server running on it?", dir)
+	}
+	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, damagedFile(dir, err.Error())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the store in %s: %w", dir, err)
@@ -161,7 +199,11 @@ const uncommittedIDs = 1 << 16
 func (s *Store) Close() error {
 	close(s.stop)
 	s.stopped.Wait()
-	return errors.Join(s.packs.close(), s.db.Close())
+	err := errors.Join(s.packs.close(), s.db.Close())
+	if err == nil && s.marked && !s.broken.Load() {
+		err = os.Remove(filepath.Join(s.dir, runningName))
+	}
+	return err
 }
 
 // Dir is the data directory.
