@@ -19,9 +19,7 @@ func (s *Store) Snapshot(id AccountID, folder FolderID) (Snapshot, error) {
 		if snap.Folder, err = tx.folder(id, folder); err != nil {
 			return err
 		}
-		snap.Entries = make([]Entry, 0, snap.Folder.Messages)
-		all, err := tx.entries(id, folder)
-		snap.Entries = append(snap.Entries, all...)
+		snap.Entries, err = tx.appendEntries(make([]Entry, 0, snap.Folder.Messages), id, folder)
 		return err
 	})
 	return snap, err

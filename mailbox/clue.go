@@ -16,21 +16,20 @@ type clues struct {
 	tx                        *tx
 	rows, views               *walk
 	digests, signatures       bodyWalk
-	joined                    bool
+	threads                   threads
 	entry                     Entry
 	facts                     Facts
 	haveRow, haveView, haveDi bool
 	digest                    []byte // the row's fields, after version and flags; nil when it can't be used
 	lead                      bool   // the digest says that the preview has words of the body
 	preview                   []byte // folded, once there is one
-	lower                     []byte
-	gone                      bool // expunged since the search began
+	gone                      bool   // expunged since the search began
 	err                       error
 }
 
 func newClues(tx *tx, r *searchRun) *clues {
 	return &clues{
-		run: r, tx: tx, joined: tx.joined(r.id),
+		run: r, tx: tx, threads: tx.threads(r.id),
 		rows: tx.walk(bFacts, r.id, r.folder.ID), views: tx.walk(bViews, r.id, r.folder.ID),
 		digests: bodyWalk{c: tx.Bucket(bDigests).Cursor()}, signatures: bodyWalk{c: tx.Bucket(bSignatures).Cursor()},
 	}
@@ -38,25 +37,29 @@ func newClues(tx *tx, r *searchRun) *clues {
 
 // bodyWalk goes through rows of bodies. A mailbox has them in order in the main.
 type bodyWalk struct {
-	c    *bbolt.Cursor
-	k, v []byte
+	c  *bbolt.Cursor
+	id uint64 // where the cursor is; 0 at no row
+	v  []byte
 }
 
-func (w *bodyWalk) at(id BodyID) []byte {
-	if bodyKey(w.k) == uint64(id) && w.k != nil {
+func (w *bodyWalk) at(body BodyID) []byte {
+	id := uint64(body)
+	if w.id == id {
 		return w.v
 	}
-	if bodyKey(w.k) < uint64(id) && w.k != nil {
-		w.k, w.v = w.c.Next()
+	if w.id != 0 && w.id < id {
+		w.to(w.c.Next())
 	}
-	if bodyKey(w.k) != uint64(id) || w.k == nil {
-		w.k, w.v = w.c.Seek(be64(uint64(id)))
+	if w.id != id {
+		w.to(w.c.Seek(be64(id)))
 	}
-	if bodyKey(w.k) != uint64(id) {
+	if w.id != id {
 		return nil
 	}
 	return w.v
 }
+
+func (w *bodyWalk) to(k, v []byte) { w.id, w.v = bodyKey(k), v }
 
 func (c *clues) next(e Entry) {
 	c.entry = e
@@ -73,15 +76,14 @@ func (c *clues) leaf(q *Query) truth {
 		return no
 	}
 	switch {
+	case q.Test == TestThread:
+		return truthOf(c.threads.of(c.facts.Thread) == ThreadID(q.N))
 	case q.cost == costRow:
 		return q.byRow(&c.facts, c.run.now)
 	case c.facts.odd:
 		return unknown
 	case q.field >= 0:
 		return c.inDigest(q)
-	}
-	if !c.readDigest() {
-		return unknown
 	}
 	t := c.bySignature(q)
 	switch {
@@ -91,7 +93,7 @@ func (c *clues) leaf(q *Query) truth {
 		}
 	case t == unknown:
 		// Common words are found soon.
-		if q.Test == TestText && c.inFields(q) || c.inPreview(q) {
+		if q.word && c.readDigest() && (q.Test == TestText && c.inFields(q) || c.inPreview(q)) {
 			return yes
 		}
 	case q.Test == TestText:
@@ -110,9 +112,6 @@ func (c *clues) row() bool {
 		}
 		if c.facts, c.err = parseRow(c.rows.k, v); c.err != nil {
 			return false
-		}
-		if c.joined {
-			c.facts.Thread = c.tx.thread(c.run.id, c.facts.Thread)
 		}
 	}
 	return !c.gone && c.err == nil
@@ -159,7 +158,7 @@ func (c *clues) bySignature(q *Query) truth {
 func (c *clues) inFields(q *Query) bool {
 	d := decoder{b: c.digest}
 	for range digestFields {
-		if field := d.bytes(); len(field) > 0 && q.word && bytes.Contains(field[1:], []byte(q.Text)) {
+		if field := d.bytes(); len(field) > 0 && bytes.Contains(field[1:], []byte(q.Text)) {
 			return true
 		}
 	}
@@ -168,7 +167,7 @@ func (c *clues) inFields(q *Query) bool {
 
 // inPreview looks for a word in the preview, where that proves it.
 func (c *clues) inPreview(q *Query) bool {
-	if !q.word || !c.lead || !c.view() {
+	if !c.lead || !c.view() {
 		return false
 	}
 	if len(c.preview) == 0 {
@@ -191,7 +190,7 @@ func (c *clues) inPrefix(q *Query) bool {
 		return false
 	}
 	prefix := c.facts.Prefix
-	if len(q.needle) > 0 && c.plainLower(prefix) && !bytes.Contains(c.lower, []byte(q.needle)) {
+	if len(q.needle) > 0 && c.facts.plain && !containsASCII(prefix, q.needle, q.rare) {
 		return false
 	}
 	h := prefixHeader(prefix)
@@ -201,18 +200,40 @@ func (c *clues) inPrefix(q *Query) bool {
 	return fieldHas(h, q)
 }
 
-// plainLower puts b into c.lower in lower case, and tells whether it is text in
-// which folding and encoded words change nothing but white space.
-func (c *clues) plainLower(b []byte) bool {
-	c.lower = c.lower[:0]
-	for i, x := range b {
-		if x >= 0x80 || x == 0 || x == '?' && i > 0 && b[i-1] == '=' {
+// containsASCII tells whether b contains needle, which is in lower case, in any
+// case. It looks for the byte at rare first.
+func containsASCII(b []byte, needle string, rare int) bool {
+	for _, c := range otherCase(needle[rare]) {
+		for at := 0; ; at++ {
+			i := bytes.IndexByte(b[at:], c)
+			if i < 0 {
+				break
+			}
+			at += i
+			if start := at - rare; start >= 0 && start+len(needle) <= len(b) && equalASCII(b[start:start+len(needle)], needle) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// otherCase are the cases of a lower-case byte.
+func otherCase(c byte) []byte {
+	if 'a' <= c && c <= 'z' {
+		return []byte{c, c - 0x20}
+	}
+	return []byte{c}
+}
+
+func equalASCII(b []byte, lower string) bool {
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
 			return false
 		}
-		if 'A' <= x && x <= 'Z' {
-			x |= 0x20
-		}
-		c.lower = append(c.lower, x)
 	}
 	return true
 }

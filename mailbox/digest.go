@@ -304,6 +304,7 @@ func (a *analysis) in(body BodyID, prefix []byte) Facts {
 	m.Body, m.Prefix, m.Object = body, prefix, objectID(body, prefix)
 	m.Size += int64(len(prefix))
 	m.HeaderSize += int64(len(prefix))
+	m.odd, m.plain = a.digest.odd, isPlain(prefix)
 	h := prefixHeader(prefix)
 	if h.Has("Date") {
 		m.Sent = sentDate(h)
@@ -314,6 +315,17 @@ func (a *analysis) in(body BodyID, prefix []byte) Facts {
 			slices.ContainsFunc(digestFields[:], func(s string) bool { return strings.EqualFold(s, name) })
 	}
 	return m
+}
+
+// isPlain tells whether folding and encoded words change nothing in b but white
+// space and case.
+func isPlain(b []byte) bool {
+	for i, c := range b {
+		if c >= 0x80 || c == 0 || c == '?' && i > 0 && b[i-1] == '=' {
+			return false
+		}
+	}
+	return true
 }
 
 func prefixHeader(prefix []byte) message.Header {

@@ -20,7 +20,9 @@ type Facts struct {
 	Date       time.Time // INTERNALDATE
 	Saved      time.Time // SAVEDATE (RFC 8514): when it came into this mailbox
 	Sent       time.Time // the Date field in its own zone; zero when there is none that can be read
-	odd        bool      // the prefix has fields that a body's digest should speak for
+
+	odd   bool // a search has to look at prefix and body together
+	plain bool // the prefix is of ASCII without encoded words
 
 	// From the row of what FETCH writes as it is.
 	Prefix    []byte // header fields that were put in front at delivery, each ending in CRLF
@@ -62,10 +64,12 @@ func splitMessageKey(k []byte) (AccountID, FolderID, UID) {
 //
 //	body u64 | object u64 | thread u64 | size u64 | header size u32 |
 //	INTERNALDATE: unix seconds i64, zone minutes i16 | save date i64 | Date field i64, i16 |
-//	1 if a search has to look at prefix and body together u8
+//	flags u8: 1 odd, 2 plain
 const (
 	rowLength = 65
 	noDate    = math.MinInt64
+	rowOdd    = 1
+	rowPlain  = 2
 )
 
 func appendRow(b []byte, m *Facts) []byte {
@@ -84,10 +88,14 @@ func appendRow(b []byte, m *Facts) []byte {
 	b = be.AppendUint64(b, uint64(m.Saved.Unix()))
 	b = be.AppendUint64(b, uint64(sent))
 	b = be.AppendUint16(b, uint16(zone))
+	flags := byte(0)
 	if m.odd {
-		return append(b, 1)
+		flags |= rowOdd
 	}
-	return append(b, 0)
+	if m.plain {
+		flags |= rowPlain
+	}
+	return append(b, flags)
 }
 
 func zoneOf(t time.Time) int16 {
@@ -110,7 +118,8 @@ func parseRow(k, v []byte) (Facts, error) {
 		HeaderSize: int64(be.Uint32(v[32:])),
 		Date:       timeIn(int64(be.Uint64(v[36:])), int16(be.Uint16(v[44:]))),
 		Saved:      time.Unix(int64(be.Uint64(v[46:])), 0).UTC(),
-		odd:        v[64] != 0,
+		odd:        v[64]&rowOdd != 0,
+		plain:      v[64]&rowPlain != 0,
 	}
 	if sent := int64(be.Uint64(v[54:])); sent != noDate {
 		m.Sent = timeIn(sent, int16(be.Uint16(v[62:])))
@@ -206,9 +215,12 @@ func (s *Store) facts(id AccountID, folder FolderID, uids []UID, views bool, f f
 		part := uids[:min(len(uids), factsPage)]
 		uids = uids[len(part):]
 		page, raw = page[:0], raw[:0]
+		if page == nil {
+			page = make([]Facts, 0, len(part))
+		}
 		err := s.view(func(tx *tx) error {
 			rows, texts := tx.walk(bFacts, id, folder), tx.walk(bViews, id, folder)
-			joined := tx.joined(id)
+			threads := tx.threads(id)
 			for _, uid := range part {
 				v := rows.at(uid)
 				if v == nil {
@@ -218,9 +230,7 @@ func (s *Store) facts(id AccountID, folder FolderID, uids []UID, views bool, f f
 				if err != nil {
 					return err
 				}
-				if joined {
-					m.Thread = tx.thread(id, m.Thread)
-				}
+				m.Thread = threads.of(m.Thread)
 				if views {
 					start := len(raw)
 					raw = append(raw, texts.at(uid)...)

@@ -60,6 +60,7 @@ type Query struct {
 	probe  signature.Probe
 	field  int    // of digestFields, or -1
 	needle string // a part of Text that has only letters and the like of ASCII
+	rare   int    // where the rarest byte of needle is
 	word   bool   // Text has no white space
 }
 
@@ -80,7 +81,7 @@ func (q Query) prepare() Query {
 	switch q.Test {
 	case TestHeader, TestBody, TestText:
 		q.Text = message.Fold(q.Text)
-		q.needle = needle(q.Text)
+		q.needle, q.rare = needle(q.Text)
 		q.word = q.Text != "" && !strings.ContainsFunc(q.Text, unicode.IsSpace)
 		q.cost = costSignature
 		q.probe = signature.NewProbe(q.Text)
@@ -113,15 +114,24 @@ const (
 	costSignature
 )
 
-// needle is the longest run of s that header folding leaves alone.
-func needle(s string) string {
-	best := ""
+// needle is the longest run of s that header folding leaves alone, and where the
+// rarest byte in it is.
+func needle(s string) (best string, rare int) {
 	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return r <= ' ' || r >= 0x7F || r == ':' }) {
 		if len(word) > len(best) {
 			best = word
 		}
 	}
-	return best
+	const byFrequency = "etaoinsrhldcumfpgwybvk"
+	for i := range len(best) {
+		if strings.IndexByte(byFrequency, best[i]) < 0 {
+			return best, i
+		}
+		if strings.IndexByte(byFrequency, best[i]) > strings.IndexByte(byFrequency, best[rare]) {
+			rare = i
+		}
+	}
+	return best, rare
 }
 
 // day makes dates comparable, disregarding time and zone (RFC 9051 6.4.4).

@@ -45,8 +45,8 @@ func (s *Store) Find(ctx context.Context, id AccountID, folder FolderID, q Query
 		return nil, err
 	}
 	r := searchRun{s: s, id: id, folder: &snap.Folder, q: q.prepare(), now: time.Now()}
-	var unsure []Entry
-	found := make([]Entry, 0, len(snap.Entries)/8)
+	var found []Entry
+	unsure := snap.Entries[:0]
 	for _, e := range snap.Entries {
 		switch r.q.judge(func(q *Query) truth { return q.byEntry(r.folder, e) }) {
 		case yes:

@@ -18,7 +18,8 @@ func (s *Store) SortKeys(id AccountID, folder FolderID, uids []UID, f func(m *Fa
 		page = page[:0]
 		var unknown []int
 		err := s.view(func(tx *tx) error {
-			rows, bodies := tx.walk(bFacts, id, folder), tx.Bucket(bDigests)
+			rows, bodies := tx.walk(bFacts, id, folder), bodyWalk{c: tx.Bucket(bDigests).Cursor()}
+			threads := tx.threads(id)
 			for _, uid := range part {
 				v := rows.at(uid)
 				if v == nil {
@@ -28,8 +29,8 @@ func (s *Store) SortKeys(id AccountID, folder FolderID, uids []UID, f func(m *Fa
 				if err != nil {
 					return err
 				}
-				m.Thread = tx.thread(id, m.Thread)
-				d, err := parseDigest(bodies.Get(be64(uint64(m.Body))))
+				m.Thread = threads.of(m.Thread)
+				d, err := parseDigest(bodies.at(m.Body))
 				if err != nil {
 					return err
 				}

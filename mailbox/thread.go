@@ -62,10 +62,33 @@ func (tx *tx) thread(id AccountID, t ThreadID) ThreadID {
 	}
 }
 
-// joined tells whether an account has ids that lead to others.
-func (tx *tx) joined(id AccountID) bool {
+// threads follows the ids of many messages of an account. In most accounts none
+// leads to another.
+type threads struct {
+	tx   *tx
+	id   AccountID
+	seen map[ThreadID]ThreadID // nil when no id leads anywhere
+}
+
+func (tx *tx) threads(id AccountID) threads {
+	t := threads{tx: tx, id: id}
 	k, _ := tx.Bucket(bJoined).Cursor().Seek(be32(uint32(id)))
-	return len(k) == 12 && AccountID(binary.BigEndian.Uint32(k)) == id
+	if len(k) == 12 && AccountID(binary.BigEndian.Uint32(k)) == id {
+		t.seen = make(map[ThreadID]ThreadID)
+	}
+	return t
+}
+
+func (t *threads) of(id ThreadID) ThreadID {
+	if t.seen == nil {
+		return id
+	}
+	to, ok := t.seen[id]
+	if !ok {
+		to = t.tx.thread(t.id, id)
+		t.seen[id] = to
+	}
+	return to
 }
 
 // assignThread finds a new message's thread, or begins one, and notes what its
