@@ -44,6 +44,10 @@ func (s *Store) free() (bytes int64, known bool) {
 	return int64(st.Bavail) * int64(st.Bsize), true
 }
 
+// Room says whether there is room for a message of some size, so that it can be
+// refused for now before it comes. ErrFull.
+func (s *Store) Room(size int64) error { return s.room(max(size, 0)) }
+
 // room refuses new mail while the disk is almost full.
 func (s *Store) room(need int64) error {
 	if free, known := s.free(); known && free < s.opts.ReserveBytes+need {

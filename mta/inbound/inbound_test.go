@@ -1,6 +1,7 @@
 package inbound_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -44,12 +45,21 @@ func newPost(t *testing.T) *post {
 // from an address.
 func newPostFrom(t *testing.T, r *dns.Resolver, client string) *post {
 	t.Helper()
-	s, err := mailbox.Open(t.TempDir(), mailbox.Options{MaxMessage: 200000})
+	return newPostOn(t, t.TempDir(), mailbox.Options{MaxMessage: 200000}, r, client)
+}
+
+// newPostOn is a post over a store in dir, which is checked at the end.
+func newPostOn(t *testing.T, dir string, o mailbox.Options, r *dns.Resolver, client string) *post {
+	t.Helper()
+	s, err := mailbox.Open(filepath.Join(dir, "data"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		r, err := s.Check(context.Background())
+		if errors.Is(err, mailbox.ErrClosed) {
+			return // by the test
+		}
 		if err := errors.Join(err, r.Err(), s.Close()); err != nil {
 			t.Error(err)
 		}
@@ -166,6 +176,31 @@ func (p *post) journal() mailbox.Line {
 		p.t.Fatal(err)
 	}
 	return newest
+}
+
+// say sends one message to ann and bob and gives the first answer that is no.
+func (p *post) say(message string) (reply string) {
+	p.t.Helper()
+	conn, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	for _, step := range []string{"", "HELO c", "MAIL FROM:<joe@example.net>", "RCPT TO:<ann@example.org>", "RCPT TO:<bob@example.org>", "DATA", message + "."} {
+		if step != "" {
+			if _, err := io.WriteString(conn, step+"\r\n"); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		if reply, err = r.ReadString('\n'); err != nil {
+			p.t.Fatalf("%.40s: %q, %v", step, reply, err)
+		}
+		if reply[0] != '2' && reply[0] != '3' {
+			break
+		}
+	}
+	return reply
 }
 
 func (p *post) player() *smtptest.Player {

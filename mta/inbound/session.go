@@ -51,6 +51,9 @@ var (
 
 // Mail opens a transaction for anybody who can be answered.
 func (s *session) Mail(ctx context.Context, from smtp.Path, p smtp.MailParams) error {
+	if err := s.Store.Room(p.Size); err != nil {
+		return reply(err) // RFC 1870 6.1
+	}
 	if s.RefuseNullMX && s.nullMX(ctx, from) {
 		return errNullMX
 	}
@@ -150,7 +153,7 @@ func (s *session) Data(ctx context.Context, message io.Reader) (string, error) {
 		s.Log.Info("refused", "from", s.from, "recipients", len(s.to), "reply", r, "peer", s.conn.Peer())
 		l := m.line(mailbox.Refused)
 		l.Reply = r.Error()
-		if jerr := s.Store.Log(ctx, l); jerr != nil {
+		if jerr := s.Store.Log(ctx, l); jerr != nil && !r.Temporary() {
 			return "", jerr
 		}
 	}

@@ -55,6 +55,9 @@ func (s *session) Mail(_ context.Context, from smtp.Path, p smtp.MailParams) err
 	if s.account.ID == 0 {
 		return errNeedLogin
 	}
+	if err := s.Store.Room(p.Size); err != nil {
+		return reply(err) // RFC 1870 6.1
+	}
 	if !from.IsNull() {
 		var err error
 		if from, err = s.own("MAIL FROM", from); err != nil {
@@ -133,24 +136,30 @@ func (s *session) Data(ctx context.Context, message io.Reader) (string, error) {
 		s.Log.Info("submitted", "message", m.accepted.ID, "account", s.account.Address, "from", s.from, "recipients", len(s.to), "size", m.complete.Size())
 		return m.accepted.ID.String(), nil
 	}
-	switch {
-	case errors.Is(err, mailbox.ErrOverQuota):
-		err = errQuota
-	case errors.Is(err, mailbox.ErrFull):
-		err = errDiskFull
-	case errors.Is(err, mailbox.ErrTooBig):
-		err = errTooBig
-	}
+	err = reply(err)
 	var r smtp.Reply
 	if errors.As(err, &r) {
 		s.Log.Info("refused", "account", s.account.Address, "from", s.from, "recipients", len(s.to), "reply", r)
 		l := m.line(mailbox.Refused)
 		l.Reply = r.Error()
-		if jerr := s.Store.Log(ctx, l); jerr != nil {
+		if jerr := s.Store.Log(ctx, l); jerr != nil && !r.Temporary() {
 			return "", jerr
 		}
 	}
 	return "", err
+}
+
+// reply gives what a store's failure is told with, where that is not 451.
+func reply(err error) error {
+	switch {
+	case errors.Is(err, mailbox.ErrOverQuota):
+		return errQuota
+	case errors.Is(err, mailbox.ErrFull):
+		return errDiskFull
+	case errors.Is(err, mailbox.ErrTooBig):
+		return errTooBig
+	}
+	return err
 }
 
 // Reset forgets the transaction.
