@@ -105,20 +105,18 @@ type staged struct {
 	row   bodyRow
 	what  *analysis
 	facts []Facts // of each placement
+
+	flushed chan struct{} // if the pack is synced while the message is analysed
 }
 
-// stage does the work that needs no transaction: it parses the message, renders
-// what FETCH will ask for, compresses the body and appends it to a pack.
+// stage does the work that needs no transaction: it compresses the body and
+// appends it to a pack, parses the message and renders what FETCH will ask for.
 func (s *Store) stage(in *Intake) (*staged, error) {
 	if err := s.room(in.Body.Size()); err != nil {
 		return nil, err
 	}
-	what, err := analyse(in.Body, in.Body.Size())
-	if err != nil {
-		return nil, err
-	}
 	now := time.Now()
-	st := &staged{Intake: in, packs: s.packs, id: in.Body.id, what: what}
+	st := &staged{Intake: in, packs: s.packs, id: in.Body.id}
 	if in.Body.used {
 		st.id = BodyID(s.bodyID.Add(1))
 	}
@@ -127,9 +125,6 @@ func (s *Store) stage(in *Intake) (*staged, error) {
 		if in.Place[i].Date.IsZero() {
 			in.Place[i].Date = now
 		}
-		m := what.in(st.id, in.Place[i].Prefix)
-		m.Date, m.Saved = in.Place[i].Date, now.UTC()
-		st.facts = append(st.facts, m)
 	}
 	h := recordHead{id: st.id, raw: in.Body.Size(), stored: now, from: in.From}
 	if err := s.describe(&h, in); err != nil {
@@ -142,14 +137,38 @@ func (s *Store) stage(in *Intake) (*staged, error) {
 		return nil, faultf(ErrLimit, "too many recipients for one message")
 	}
 	st.row = bodyRow{head: int64(len(start)), stored: size, raw: h.raw}
+	var err error
 	if st.row.pack, st.row.offset, err = s.packs.append(start, in.Body.storedReader(last), size); err != nil {
 		return nil, s.trouble(fmt.Errorf("write the pack: %w", err))
+	}
+	if s.delivering.Add(1) == 1 {
+		// Nobody else would share the sync that the commit is going to need.
+		st.flushed = make(chan struct{})
+		go func() {
+			defer close(st.flushed)
+			s.packs.flush(st.row.pack) // the commit is told of an error
+		}()
+	}
+	if st.what, err = analyse(in.Body, in.Body.Size()); err != nil {
+		s.unstage(st)
+		return nil, err
+	}
+	for i := range in.Place {
+		m := st.what.in(st.id, in.Place[i].Prefix)
+		m.Date, m.Saved = in.Place[i].Date, now.UTC()
+		st.facts = append(st.facts, m)
 	}
 	return st, nil
 }
 
 // unstage is called when a staged message is committed, or given up.
-func (s *Store) unstage(st *staged) { s.packs.unpin(st.row.pack) }
+func (s *Store) unstage(st *staged) {
+	if st.flushed != nil {
+		<-st.flushed
+	}
+	s.delivering.Add(-1)
+	s.packs.unpin(st.row.pack)
+}
 
 // describe writes into a record's head where the message goes, by name as well.
 // What is not there any more, the commit finds out.

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -33,8 +35,8 @@ type packs struct {
 	last  packNumber // the one that grows; 0 when the next append starts one
 	end   int64      // of the last
 	next  packNumber
-	full  int64               // where a pack is full
-	dirty map[packNumber]bool // written, and not synced since
+	full  int64                  // where a pack is full
+	grown map[packNumber]*growth // those that were written to, until they are synced
 
 	// Somebody needs the pack, though no row may say so: a record in it waits to
 	// be committed, or a backup copies it. Only the pack that grows gets records.
@@ -70,7 +72,7 @@ func packName(n packNumber) string { return fmt.Sprintf("%08d.pack", n) }
 func openPacks(dir string, tx *tx, log *slog.Logger) (p *packs, clean bool, err error) {
 	p = &packs{
 		dir: dir, full: packSize, next: packNumber(tx.Bucket(bPacks).Sequence()) + 1,
-		files: make(map[packNumber]*os.File), dirty: make(map[packNumber]bool),
+		files: make(map[packNumber]*os.File), grown: make(map[packNumber]*growth),
 		suspect: make(map[packNumber]bool), tails: make(map[packNumber]bool), pins: make(map[packNumber]int),
 	}
 	names, err := os.ReadDir(dir)
@@ -157,7 +159,7 @@ func (p *packs) append(start []byte, rest io.Reader, size int64) (packNumber, in
 		return n, off, err
 	}
 	at, flushed := off+int64(len(start)), off
-	for buf := make([]byte, min(size, 1<<20)); size > 0 && err == nil; {
+	for buf := make([]byte, min(size, chunkSize)); size > 0 && err == nil; {
 		buf = buf[:min(int64(len(buf)), size)]
 		if _, err = io.ReadFull(rest, buf); err == nil {
 			_, err = f.WriteAt(buf, at)
@@ -165,6 +167,9 @@ func (p *packs) append(start []byte, rest io.Reader, size int64) (packNumber, in
 		at += int64(len(buf))
 		size -= int64(len(buf))
 		if err == nil && at-flushed >= flushBytes {
+			p.mu.Lock()
+			p.wrote(n)
+			p.mu.Unlock()
 			flushed, err = at, p.flush(n)
 		}
 	}
@@ -173,7 +178,7 @@ func (p *packs) append(start []byte, rest io.Reader, size int64) (packNumber, in
 		return 0, 0, err
 	}
 	p.mu.Lock()
-	p.dirty[n] = true
+	p.wrote(n)
 	p.mu.Unlock()
 	return n, off, nil
 }
@@ -195,7 +200,7 @@ func (p *packs) reserve(start []byte, rest int64) (packNumber, int64, *os.File, 
 		return 0, 0, nil, err
 	}
 	p.end += int64(len(start)) + rest
-	p.dirty[p.last] = true
+	p.wrote(p.last)
 	p.pins[p.last]++
 	return p.last, off, f, nil
 }
@@ -264,37 +269,78 @@ func (p *packs) begin() error {
 	return nil
 }
 
+// growth counts the writes to a pack and which of them are synced, so that a sync
+// that somebody began early is not made twice.
+type growth struct {
+	file   *os.File
+	wrote  atomic.Uint64
+	synced atomic.Uint64
+
+	mu  sync.Mutex // held while syncing
+	err error      // of a sync; the next one would not tell
+}
+
+// wrote counts a write that is done. p.mu is held.
+func (p *packs) wrote(n packNumber) {
+	g := p.grown[n]
+	if g == nil {
+		g = &growth{file: p.files[n]}
+		p.grown[n] = g
+	}
+	g.wrote.Add(1)
+}
+
+// sync makes durable what was written before the call.
+func (g *growth) sync() error {
+	want := g.wrote.Load()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err != nil || g.synced.Load() >= want {
+		return g.err
+	}
+	now := g.wrote.Load()
+	if g.err = fdatasync(g.file); g.err == nil {
+		g.synced.Store(now)
+	}
+	return g.err
+}
+
 // sync makes all that was appended before the call durable. After an error,
 // nothing more that was appended to the same packs may be committed.
 func (p *packs) sync() error {
-	p.mu.Lock()
-	dirty := make(map[packNumber]*os.File, len(p.dirty))
-	for n := range p.dirty {
-		dirty[n] = p.files[n]
-	}
-	clear(p.dirty)
-	p.mu.Unlock()
-	for _, f := range dirty {
-		if err := fdatasync(f); err != nil {
-			for n := range dirty {
+	p.mu.RLock()
+	grown := maps.Clone(p.grown)
+	p.mu.RUnlock()
+	for n, g := range grown {
+		if err := g.sync(); err != nil {
+			for n := range grown {
 				p.distrust(n)
 			}
+			p.mu.Lock()
+			for n := range grown {
+				delete(p.grown, n)
+			}
+			p.mu.Unlock()
 			return err
 		}
+		p.mu.Lock()
+		if n != p.last && g.synced.Load() == g.wrote.Load() && p.pins[n] == 0 {
+			delete(p.grown, n)
+		}
+		p.mu.Unlock()
 	}
 	return nil
 }
 
-// flush syncs one pack beside the writer, which still has to sync it: what is
-// written to it meanwhile would be taken for synced otherwise.
+// flush syncs one pack beside the writer.
 func (p *packs) flush(n packNumber) error {
 	p.mu.RLock()
-	f := p.files[n]
+	g := p.grown[n]
 	p.mu.RUnlock()
-	if f == nil {
+	if g == nil {
 		return nil
 	}
-	err := fdatasync(f)
+	err := g.sync()
 	if err != nil {
 		p.distrust(n)
 	}
@@ -349,7 +395,7 @@ func (p *packs) remove(n packNumber) error {
 	p.mu.Lock()
 	f := p.files[n]
 	delete(p.files, n)
-	delete(p.dirty, n)
+	delete(p.grown, n)
 	p.mu.Unlock()
 	if f != nil {
 		f.Close()

@@ -56,6 +56,7 @@ type Store struct {
 
 	packs      *packs
 	spools     spoolRoom
+	delivering atomic.Int64 // messages that are in a pack and wait for their commit
 	zip        *zstd.Encoder
 	unzip      *zstd.Decoder
 	bodyID     atomic.Uint64 // of the last body
