@@ -172,6 +172,24 @@ func BenchmarkLarge(b *testing.B) {
 	})
 }
 
+// renamed gives a message, and those it names, other identifiers in each copy.
+func renamed(text string, copy int) string {
+	head, body, _ := strings.Cut(text, "\r\n\r\n")
+	var b strings.Builder
+	ids := false
+	for line := range strings.SplitAfterSeq(head, "\r\n") {
+		if line != "" && line[0] != ' ' && line[0] != '\t' {
+			name, _, _ := strings.Cut(strings.ToLower(line), ":")
+			ids = name == "message-id" || name == "in-reply-to" || name == "references"
+		}
+		if ids {
+			line = strings.ReplaceAll(line, "@", fmt.Sprintf(".%d@", copy))
+		}
+		b.WriteString(line)
+	}
+	return b.String() + "\r\n\r\n" + body
+}
+
 // ownWord is the word that only message i has.
 func ownWord(i int) string {
 	r := rand.New(rand.NewPCG(uint64(i), 9))
@@ -250,7 +268,7 @@ func largeMailbox(b *testing.B, dir string, n int) (*Store, AccountID) {
 				for i := first; i < first+most; i++ {
 					p := s.NewSpool(0)
 					defer p.Close()
-					io.WriteString(p, texts[i%len(texts)])
+					io.WriteString(p, renamed(texts[i%len(texts)], i/len(texts)))
 					io.WriteString(p, ownWord(i)+"\r\n")
 					prefix := fmt.Sprintf("Return-Path: <sender%d@example.net>\r\nDelivered-To: ann@example.org\r\nAuthentication-Results: mx.example.org;\r\n\tspf=pass smtp.mailfrom=example.net;\r\n\tdkim=pass header.d=example.net;\r\n\tdmarc=pass header.from=example.net\r\n", i)
 					all = append(all, Intake{Body: p, From: "sender@example.net", Place: []Placement{{Account: ann.ID, Prefix: []byte(prefix)}}})

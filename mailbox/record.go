@@ -20,6 +20,7 @@ import (
 //	       count × (account, domain, needs, count × recipient),
 //	       count × chunk (stored length, kind, crc of the stored bytes u32)
 //	body:  the chunks, each 256 KB of the message (the last one less), as they are or by zstd
+//	       with the dictionary in dictionary.go
 //
 // Fixed numbers are big-endian, the others varints, strings have their length
 // before them; a time is unix seconds and the zone's minutes; needs is 1 for
@@ -88,11 +89,12 @@ type recordRoute struct {
 
 func newZip() (*zstd.Encoder, error) {
 	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
+		zstd.WithEncoderDictRaw(dictionaryID, []byte(dictionary)),
 		zstd.WithWindowSize(chunkSize), zstd.WithLowerEncoderMem(true))
 }
 
 func newUnzip() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(2*chunkSize),
+	return zstd.NewReader(nil, zstd.WithDecoderDictRaw(dictionaryID, []byte(dictionary)), zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(2*chunkSize),
 		zstd.WithDecoderLowmem(true))
 }
 
