@@ -8,8 +8,16 @@ import (
 	"testing"
 )
 
-// TestMain lets the test binary be the process that looks at a damaged file.
+// TestMain lets the test binary be the process that looks at a damaged file, or
+// the one whose power is cut.
 func TestMain(m *testing.M) {
+	if known, err := powerChild(); known {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if path := os.Getenv("ROOST_TEST_INSPECT"); path != "" {
 		if err := Inspect(path); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -95,11 +95,14 @@ func (o Options) withDefaults() Options {
 // another process has it open; others say what is wrong with the directory.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
-	if err := os.MkdirAll(filepath.Join(dir, "packs"), 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	if err := inspectFirst(dir, o); err != nil {
 		return nil, err
+	}
+	if err := createFile(dir, o); err != nil {
+		return nil, fmt.Errorf("make the store in %s: %w", dir, err)
 	}
 	s, err := openFile(dir, dbName, o)
 	if err != nil {
@@ -110,6 +113,51 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open the store in %s: %w", dir, err)
 	}
 	return s, nil
+}
+
+// makeDir makes the data directory, and has its name on the disk before anything
+// in it is promised.
+func makeDir(dir string) error {
+	_, err := os.Stat(dir)
+	missing := errors.Is(err, os.ErrNotExist)
+	if err := os.MkdirAll(filepath.Join(dir, "packs"), 0o700); err != nil {
+		return err
+	}
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	// The process that made it may have been killed before it came to this.
+	if err := syncDir(filepath.Dir(dir)); err != nil && missing {
+		return err
+	}
+	return nil
+}
+
+// createFile makes roost.db where there is none. It has that name only once it
+// is whole: a power cut before leaves nothing that would not open.
+func createFile(dir string, o Options) error {
+	path := filepath.Join(dir, dbName)
+	if st, err := os.Stat(path); err == nil && st.Size() > 0 {
+		return nil
+	}
+	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	db, err := bbolt.Open(path+".new", 0o600, &bbolt.Options{Timeout: o.LockTimeout, FreelistType: bbolt.FreelistMapType})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil // another process makes it, and has it open
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(prepare(db), db.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(dir)
 }
 
 // openFile opens the store whose bbolt file has the given name in dir.
