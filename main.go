@@ -49,6 +49,14 @@ type flags struct {
 
 	Install   cli.InstallFlags   `cmd:"" help:"Make Roost a service of this machine."`
 	Uninstall cli.UninstallFlags `cmd:"" help:"Take the service away again; the mail stays."`
+
+	Backup  cli.BackupFlags  `cmd:"" help:"Write a backup of all mail and settings, while the server runs or not."`
+	Restore cli.RestoreFlags `cmd:"" help:"Put a backup into the data directory."`
+	Rescue  cli.RescueFlags  `cmd:"" help:"Give the mail back when roost.db is damaged or lost."`
+
+	Inspect struct {
+		Path string `arg:""`
+	} `cmd:"" name:"inspect-database" hidden:""`
 }
 
 type localFlags struct {
@@ -110,6 +118,7 @@ func execute(ctx context.Context, args []string) int {
 		fmt.Fprintf(os.Stderr, "roost: %v; `roost --help` tells more\n", err)
 		return admin.Invalid.ExitCode()
 	}
+	files := cli.Files{Dir: f.Data, JSON: f.JSON, Inspect: cli.Inspect, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	switch parsed.Command() {
 	case "local":
 		err = local(ctx, f)
@@ -119,10 +128,18 @@ func execute(ctx context.Context, args []string) int {
 		err = cli.Install(ctx, f.Data, f.Install, os.Stdout)
 	case "uninstall":
 		err = cli.Uninstall(ctx, f.Data, f.Uninstall, os.Stdin, os.Stdout, os.Stderr)
+	case "backup <to>":
+		err = files.Backup(ctx, f.Backup)
+	case "restore <from>":
+		err = files.Restore(ctx, f.Restore)
+	case "rescue":
+		err = files.Rescue(ctx, f.Rescue)
+	case cli.InspectCommand + " <path>":
+		err = mailbox.Inspect(f.Inspect.Path)
 	default:
 		op, opArgs, err := cli.Selected(parsed)
 		if err == nil {
-			err = cli.Command{Op: op, Args: opArgs, Dir: f.Data, JSON: f.JSON, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}.Run(ctx)
+			err = cli.Command{Op: op, Args: opArgs, Dir: f.Data, JSON: f.JSON, Inspect: cli.Inspect, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}.Run(ctx)
 		}
 		if err != nil {
 			return cli.Fail(os.Stderr, err, f.JSON)
@@ -130,8 +147,7 @@ func execute(ctx context.Context, args []string) int {
 		return 0
 	}
 	if err != nil {
-		cli.Fail(os.Stderr, err, f.JSON)
-		return 1
+		return cli.Fail(os.Stderr, err, f.JSON)
 	}
 	return 0
 }
@@ -338,7 +354,7 @@ func open(dir string, f doorFlags, resolver string) (h *house, err error) {
 	if err := owner.Become(); err != nil {
 		return h, err
 	}
-	if h.store, err = mailbox.Open(dir, mailbox.Options{Log: h.log}); err != nil {
+	if h.store, err = mailbox.Open(dir, mailbox.Options{Log: h.log, Inspect: cli.Inspect}); err != nil {
 		return h, cli.CannotUse(dir, err)
 	}
 	h.office = &admin.Office{Store: h.store, Log: h.log, Running: true, Started: time.Now(), Taken: taken}
@@ -437,6 +453,14 @@ func (h *house) live(ctx context.Context, greet func() error) error {
 		running.Go(func() { fail(outbox.Run(ctx)) })
 	}
 	running.Go(func() { h.store.Maintain(ctx) })
+	running.Go(func() {
+		select {
+		case <-h.store.Broken():
+			// In words only: whoever starts it again may, and the store is looked at then.
+			fail(errors.New("the disk failed to take what was written: the server ends, and looks at the store when it is started again"))
+		case <-ctx.Done():
+		}
+	})
 	if h.keys.run != nil {
 		running.Go(func() { fail(h.keys.run(ctx)) })
 	}

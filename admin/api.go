@@ -121,6 +121,7 @@ func (o *Office) API() http.Handler {
 		}
 		reply(w, http.StatusOK, result)
 	})
+	mux.HandleFunc("POST /v1/backup", o.sendBackup)
 	return mux
 }
 

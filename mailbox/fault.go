@@ -129,7 +129,9 @@ func (s *Store) trouble(err error) error {
 		return err
 	}
 	if !errors.Is(err, bolterrors.ErrTxClosed) {
-		s.broken.Store(true)
+		if s.broken.CompareAndSwap(false, true) {
+			close(s.fell)
+		}
 		s.log.Error("the store met a write error and takes no more changes", "error", err)
 	}
 	return fmt.Errorf("%w (%w)", ErrBroken, err)

@@ -73,8 +73,9 @@ type Store struct {
 	stop       chan struct{}
 	stopped    sync.WaitGroup
 	broken     atomic.Bool
-	unreadable atomic.Bool // it was told that roost.db is damaged
-	marked     bool        // the file runningName is there
+	fell       chan struct{} // closed when it broke
+	unreadable atomic.Bool   // it was told that roost.db is damaged
+	marked     bool          // the file runningName is there
 }
 
 func (o Options) withDefaults() Options {
@@ -184,6 +185,7 @@ func openFile(dir, name string, o Options) (*Store, error) {
 		stop:    make(chan struct{}),
 		damages: make(chan Damage, damagesWaiting),
 		wake:    make(chan struct{}, 1),
+		fell:    make(chan struct{}),
 	}
 	if err := s.start(); err != nil {
 		db.Close()
@@ -254,6 +256,10 @@ func (s *Store) Close() error {
 	}
 	return err
 }
+
+// Broken is closed when the store met a write error after which nobody knows what
+// the disk holds. It can be read still; only opening it anew makes it take changes.
+func (s *Store) Broken() <-chan struct{} { return s.fell }
 
 // Dir is the data directory.
 func (s *Store) Dir() string { return s.dir }

@@ -25,6 +25,9 @@ type Command struct {
 	Dir  string // the data directory; empty: FindDir
 	JSON bool
 
+	// Inspect looks at a store first that was not closed; see mailbox.Options.
+	Inspect func(path string) error
+
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 }
@@ -86,7 +89,7 @@ func (c Command) do(ctx context.Context) (any, error) {
 		return nil, &admin.Error{Kind: admin.NotFound, Message: fmt.Sprintf(
 			"there is no Roost in %s: begin with `roost local`, `roost serve` or `roost setup`, or name another directory with --data DIR", c.Dir)}
 	}
-	store, err := mailbox.Open(c.Dir, mailbox.Options{})
+	store, err := mailbox.Open(c.Dir, mailbox.Options{Inspect: c.Inspect})
 	if errors.Is(err, mailbox.ErrLocked) {
 		// A server that was just starting may answer by now.
 		if result, again := c.ask(ctx); !errors.Is(again, errNoServer) {
@@ -109,7 +112,38 @@ var errNoServer = errors.New("no server runs on this data directory")
 
 // ask has the running server carry the command out.
 func (c Command) ask(ctx context.Context) (any, error) {
-	path, done, err := admin.SocketPath(c.Dir)
+	conn, err := dialServer(ctx, c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	body, err := json.Marshal(c.Args)
+	if err != nil {
+		return nil, err
+	}
+	url := "http://roost/v1/op/" + strings.ReplaceAll(c.Op.Name, " ", "/")
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := over(conn).Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("the server on %s went away: %w", c.Dir, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, failureOf(resp, c.Dir)
+	}
+	result := c.Op.NewResult()
+	if err := json.NewDecoder(resp.Body).Decode(result); err != nil {
+		return nil, fmt.Errorf("the server's answer: %w", err)
+	}
+	return result, nil
+}
+
+// dialServer connects to the server that runs on a data directory. errNoServer.
+func dialServer(ctx context.Context, dir string) (net.Conn, error) {
+	path, done, err := admin.SocketPath(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoServer
 	}
@@ -122,43 +156,26 @@ func (c Command) ask(ctx context.Context) (any, error) {
 		return nil, errNoServer
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, &admin.Error{Kind: admin.Forbidden, Message: fmt.Sprintf("%s belongs to another user: run this command as its owner or as root", c.Dir)}
+		return nil, &admin.Error{Kind: admin.Forbidden, Message: fmt.Sprintf("%s belongs to another user: run this command as its owner or as root", dir)}
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	client := &http.Client{Transport: &http.Transport{
+	return conn, err
+}
+
+// over is a client that has one connection.
+func over(conn net.Conn) *http.Client {
+	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 	}}
-	body, err := json.Marshal(c.Args)
-	if err != nil {
-		return nil, err
+}
+
+// failureOf is the error that a server answered with.
+func failureOf(resp *http.Response, dir string) error {
+	var failure struct{ Error *admin.Error }
+	if err := json.NewDecoder(resp.Body).Decode(&failure); err != nil || failure.Error == nil {
+		return fmt.Errorf("the server on %s answered %s: is it an older version?", dir, resp.Status)
 	}
-	url := "http://roost/v1/op/" + strings.ReplaceAll(c.Op.Name, " ", "/")
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("the server on %s went away: %w", c.Dir, err)
-	}
-	defer resp.Body.Close()
-	decoder := json.NewDecoder(resp.Body)
-	if resp.StatusCode != http.StatusOK {
-		var failure struct{ Error *admin.Error }
-		if err := decoder.Decode(&failure); err != nil || failure.Error == nil {
-			return nil, fmt.Errorf("the server on %s answered %s: is it an older version?", c.Dir, resp.Status)
-		}
-		return nil, failure.Error
-	}
-	result := c.Op.NewResult()
-	if err := decoder.Decode(result); err != nil {
-		return nil, fmt.Errorf("the server's answer: %w", err)
-	}
-	return result, nil
+	return failure.Error
 }
 
 // Fail prints why a command failed and returns the exit code for it.

@@ -29,6 +29,8 @@ Type=notify
 ExecStart={{.Program}} --data {{.Data}} serve
 Restart=always
 RestartSec=5
+# A damaged roost.db does not mend itself: see what it says, then roost rescue.
+RestartPreventExitStatus=8
 TimeoutStopSec=15
 User={{.User}}
 Group={{.User}}
