@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -105,6 +106,9 @@ func evaluateSPF(ctx context.Context, r *dns.Resolver, client netip.Addr, hello,
 	if s.Result == TempError || s.Result == PermError {
 		s.Reason = spfReason(err)
 	}
+	if s.Result == PermError && resolver.fault != nil {
+		s.Reason = resolver.fault.Error()
+	}
 	return s
 }
 
@@ -146,7 +150,8 @@ func spfReason(err error) string {
 type spfResolver struct {
 	r      *dns.Resolver
 	client netip.Addr
-	left   int // queries
+	left   int   // queries
+	fault  error // what is wrong with a record
 }
 
 func (s *spfResolver) spend(name string) error {
@@ -171,8 +176,22 @@ func (s *spfResolver) LookupTXT(ctx context.Context, name string) ([]string, err
 		return nil, err
 	}
 	a, err := s.r.TXT(ctx, name)
+	for i, text := range a.Records {
+		if !isSPFRecord(text) {
+			continue
+		}
+		if fault := checkSPFRecord(text); fault != nil {
+			// The library reads no further than to the term that matches.
+			s.fault = fault
+			a.Records = slices.Clone(a.Records)
+			a.Records[i] = brokenSPF
+		}
+	}
 	return a.Records, spfError(name, err)
 }
+
+// brokenSPF is a record that the library takes for a broken one at once.
+const brokenSPF = "v=spf1 broken"
 
 func (s *spfResolver) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
 	if err := s.spend(name); err != nil {
