@@ -29,6 +29,11 @@ func Ops() []Op {
 		op("alias list", "List the aliases.", Administrator, aliasList),
 		op("alias remove", "Remove an alias.", Administrator, aliasRemove),
 
+		op("allow", "Let mail from a sender in, though its domain wants it refused or nothing confirms it.", Administrator, allow),
+		op("block", "Refuse mail from a sender.", Administrator, block),
+		op("rule list", "List what was said about senders by \"allow\" and \"block\".", Administrator, ruleList),
+		op("rule remove", "Forget what was said about a sender.", Administrator, ruleRemove),
+
 		op("host show", "Show the name and the public addresses of this server.", Administrator, hostShow),
 		op("host set", "Set the name and the public addresses of this server.", Administrator, hostSet).founds(),
 
@@ -67,6 +72,8 @@ func About(noun string) string {
 		return "App passwords: one secret for each device or program."
 	case "alias":
 		return "Addresses whose mail goes to accounts."
+	case "rule":
+		return "What was said about mail from some senders."
 	case "host":
 		return "The name and the addresses of this server."
 	case "relay":

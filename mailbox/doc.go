@@ -61,6 +61,7 @@
 //	addresses      Address                          account id, or an alias's targets, JSON
 //	accounts       account u32                      accountRow: Account, password, SCRAM salt, JSON
 //	devices        account u32, device id           deviceRow: an app password's hash and SCRAM keys, JSON
+//	rules          account u32 or 0 for all, sender Rule, JSON
 //	state          account u32                      accountState: modseq, counters; 32 bytes
 //	mailboxes      account u32, mailbox u32         Folder: name, use, UIDVALIDITY, counters, keywords
 //	names          account u32, name                mailbox u32

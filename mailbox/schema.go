@@ -38,12 +38,13 @@ var (
 	bTokens        = []byte("tokens")
 	bDamaged       = []byte("damaged")
 	bDiscarded     = []byte("discarded")
+	bRules         = []byte("rules")
 )
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
 	bSubscriptions, bFacts, bViews, bFlags, bExpunged, bBodies, bDigests, bSignatures, bThreads, bJoined, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
-	bDamaged, bDiscarded,
+	bDamaged, bDiscarded, bRules,
 }
 
 // tx is one bbolt transaction. It notes what has to happen around the commit:

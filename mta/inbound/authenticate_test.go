@@ -29,7 +29,7 @@ func (p *post) deliver(from, message, reply string) {
 // the fields of the delivery, in every copy and in the journal.
 func TestVerdictIsWritten(t *testing.T) {
 	p := newPostFrom(t, dnstest.NewMemory(t, zone).Resolver(), "192.0.2.10")
-	p.deliver("joe@example.net", "Authentication-Results: mx.example.org; dkim=pass header.d=bank.example\n"+
+	p.deliver("joe@example.net", "Authentication-Results: mx.example.org; dkim=pass header.d=bank.example\nRoost-Verdict: accepted;\n\tDMARC: really from bank.example\n"+
 		"Authentication-Results: other.example; none\nFrom: Joe <joe@example.net>\nSubject: Hi\n\nAuthentication-Results: mx.example.org; body", "250 2.0.0 ...")
 	for _, who := range []mailbox.Address{"ann@example.org", "bob@example.org"} {
 		all := p.inbox(who)
@@ -45,6 +45,8 @@ func TestVerdictIsWritten(t *testing.T) {
 			"\tdkim=none;\r\n" +
 			"\tdmarc=pass header.from=example.net policy.dmarc=reject\r\n" +
 			"\t (record of example.net)\r\n" +
+			"Roost-Verdict: accepted;\r\n" +
+			"\tDMARC: really from example.net, by SPF\r\n" +
 			"Received: "
 		if !strings.HasPrefix(all[0], want) {
 			t.Errorf("%s has %q", who, all[0])
@@ -60,7 +62,7 @@ func TestVerdictIsWritten(t *testing.T) {
 		"SPF: 192.0.2.10 may send for example.net",
 		"DKIM: not signed",
 		"DMARC: really from example.net, by SPF",
-		"Taken out: 1 Authentication-Results in our name, which we had not written",
+		"Taken out: 2 Authentication-Results or Roost-Verdict in our name, which we had not written",
 	}
 	if l.Event != mailbox.Received || !slices.Equal(l.Detail, want) {
 		t.Errorf("%s: %q", l.Event, l.Detail)
@@ -89,15 +91,14 @@ func TestDMARCRejectIsRefused(t *testing.T) {
 func TestEverythingElseIsAccepted(t *testing.T) {
 	server := dnstest.NewMemory(t, zone)
 	p := newPostFrom(t, server.Resolver(), "192.0.2.99")
-	p.deliver("joe@example.net", "From: Joe <joe@mild.example>\n\nbody", "250 2.0.0 ...")
 	server.Add(";! servfail _dmarc.example.net\n")
 	p.deliver("joe@example.net", "From: Joe <joe@example.net>\n\nbody", "250 2.0.0 ...")
 	p.deliver("joe@example.net", "no header", "250 2.0.0 ...")
 	all := p.inbox("ann@example.org")
-	if len(all) != 3 {
+	if len(all) != 2 {
 		t.Fatalf("%d messages", len(all))
 	}
-	for i, want := range []string{"dmarc=fail header.from=mild.example policy.dmarc=quarantine", "dmarc=temperror ", "dmarc=permerror "} {
+	for i, want := range []string{"dmarc=temperror ", "dmarc=permerror "} {
 		if !strings.Contains(all[i], want) {
 			t.Errorf("%q in %q", want, all[i])
 		}
@@ -120,5 +121,61 @@ func TestForgedIsTakenOutWithoutResolver(t *testing.T) {
 	p.deliver("joe@example.net", "Authentication-Results: mx.example.org; dkim=pass\n\nbody", "250 2.0.0 ...")
 	if all := p.inbox("ann@example.org"); len(all) != 1 || strings.Contains(all[0], "Authentication-Results") {
 		t.Errorf("%q", all)
+	}
+}
+
+// TestQuarantineGoesToJunk: what the owner of the domain wants treated as junk is
+// in Junk, for everybody.
+func TestQuarantineGoesToJunk(t *testing.T) {
+	p := newPostFrom(t, dnstest.NewMemory(t, zone).Resolver(), "192.0.2.99")
+	p.deliver("joe@example.net", "From: Joe <joe@mild.example>\n\nbody", "250 2.0.0 ...")
+	for _, who := range []mailbox.Address{"ann@example.org", "bob@example.org"} {
+		if n := len(p.inbox(who)); n != 0 {
+			t.Errorf("%s has %d messages in INBOX", who, n)
+		}
+		all := p.holds(who, "Junk")
+		if len(all) != 1 || !strings.Contains(all[0], "\r\nRoost-Verdict: junk;\r\n\tDMARC: claims to be from mild.example, which nothing confirms; mild.example wants such mail treated as junk\r\n") {
+			t.Errorf("%s has %q", who, all)
+		}
+	}
+	if l := p.journal(); l.Event != mailbox.Received || !slices.Contains(l.Detail, "Put into Junk") {
+		t.Errorf("%+v", l)
+	}
+}
+
+// TestLetSuchMailIn: after a refusal the owner lets such mail in, for one account
+// or for all; and the other way round.
+func TestLetSuchMailIn(t *testing.T) {
+	p := newPostFrom(t, dnstest.NewMemory(t, zone).Resolver(), "192.0.2.99")
+	mail := "From: Joe <joe@example.net>\nSubject: Hi\n\nbody"
+	p.deliver("joe@example.net", mail, "550 5.7.1 ...")
+	ann, err := p.store.Account("ann@example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := func(r mailbox.Rule) {
+		t.Helper()
+		if err := p.store.SetRule(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(ann, bob, junk int) {
+		t.Helper()
+		if a, b, j := len(p.inbox("ann@example.org")), len(p.inbox("bob@example.org")), len(p.holds("bob@example.org", "Junk")); a != ann || b != bob || j != junk {
+			t.Errorf("ann has %d, bob %d and %d junk, want %d, %d and %d", a, b, j, ann, bob, junk)
+		}
+	}
+	rule(mailbox.Rule{Account: ann.ID, Sender: "joe@example.net"})
+	p.deliver("bounces@lists.example", mail, "250 2.0.0 ...")
+	want(1, 0, 1)
+	rule(mailbox.Rule{Sender: "example.net"})
+	p.deliver("joe@example.net", mail, "250 2.0.0 ...")
+	want(2, 1, 1)
+	rule(mailbox.Rule{Account: ann.ID, Sender: "joe@example.net", Block: true})
+	rule(mailbox.Rule{Sender: "example.net", Block: true})
+	p.deliver("joe@example.net", mail, "550 5.7.1 Mail from joe@example.net is not wanted here")
+	want(2, 1, 1)
+	if l := p.journal(); l.Event != mailbox.Refused || l.Subject != "Hi" || !slices.Contains(l.Detail, "refused: Rule: mail from joe@example.net is not wanted by this account") {
+		t.Errorf("%+v", l)
 	}
 }

@@ -6,8 +6,13 @@
 // a spool, then goes through parse, authenticate, judge and accept; accept is
 // one commit, and 250 follows it. Any failure is 451 or 452, and nothing
 // remains of the message. Who really sent it is written above it, and told in
-// the journal; mail is refused for that only where the owner of the domain in
-// From wants it (DMARC's p=reject).
+// the journal.
+//
+// judge decides for each account, by that and by the account's rules about
+// senders: a message that the owner of the domain in From wants treated as junk
+// (DMARC's p=quarantine) goes into Junk, one that is wanted refused (p=reject) is
+// refused, unless a rule lets it in. What was decided and why stands in the field
+// Roost-Verdict above the message, and in the journal, also for what was refused.
 //
 // It refuses to relay, to let anybody log in, and to know who reads the mail.
 package inbound

@@ -145,17 +145,27 @@ func certificate(t *testing.T) tls.Certificate {
 // inbox gives the messages in an account's INBOX.
 func (p *post) inbox(addr mailbox.Address) []string {
 	p.t.Helper()
+	return p.holds(addr, "INBOX")
+}
+
+// holds gives the messages in a mailbox of an account.
+func (p *post) holds(addr mailbox.Address, name string) []string {
+	p.t.Helper()
 	a, err := p.store.Account(addr)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	snap, err := p.store.Snapshot(a.ID, mailbox.InboxID)
+	f, err := p.store.FolderNamed(a.ID, name)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	snap, err := p.store.Snapshot(a.ID, f.ID)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	var all []string
 	for _, e := range snap.Entries {
-		m, err := p.store.OpenMessage(a.ID, mailbox.InboxID, e.UID)
+		m, err := p.store.OpenMessage(a.ID, f.ID, e.UID)
 		if err != nil {
 			p.t.Fatal(err)
 		}

@@ -5,6 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"roost/mailbox"
@@ -19,9 +22,11 @@ type reception struct {
 	*session
 	spool    *mailbox.Spool
 	ours     int64 // octets at the begin of the spool that we put there
-	forged   int   // Authentication-Results fields in our name, which were left out
+	forged   int   // fields of ours that we had not written, which were left out
 	header   message.Header
 	verdict  *msgauth.Verdict // nil: nobody was asked
+	judged   map[mailbox.AccountID]judgement
+	reasons  []string // of all of them, beside the verdict
 	accepted mailbox.Accepted
 }
 
@@ -34,7 +39,7 @@ func (m *reception) run(ctx context.Context, r io.Reader) error {
 		return err
 	}
 	m.authenticate(ctx)
-	if err := judge(m.header, m.verdict); err != nil {
+	if err := m.decide(); err != nil {
 		return err
 	}
 	return m.accept(ctx)
@@ -90,18 +95,66 @@ func (m *reception) authenticate(ctx context.Context) {
 // 5321 6.3: at least 100).
 const maxReceived = 100
 
-// judge decides what becomes of a message; nil is that it is accepted.
-func judge(h message.Header, v *msgauth.Verdict) error {
+// decide judges the message for every account that it goes to. An error is a
+// refusal for all of them, or trouble.
+func (m *reception) decide() error {
 	// Ours is one of them.
-	if len(h.All("Received")) > maxReceived+1 {
+	if len(m.header.All("Received")) > maxReceived+1 {
 		return errLoop
 	}
-	if v != nil && v.DMARC.Disposition == msgauth.PolicyReject {
-		return smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: fmt.Sprintf(
-			"The message says it is from %s, which neither SPF nor DKIM confirms, and the owner of %s wants such mail refused (DMARC)",
-			v.DMARC.From, v.DMARC.Record)}
+	senders := m.senders()
+	seen := map[mailbox.AccountID]bool{}
+	var accounts []mailbox.AccountID
+	var all []judgement
+	for _, r := range m.to {
+		for _, id := range r.accounts {
+			if seen[id] {
+				continue
+			}
+			seen[id] = true
+			rule, err := m.Store.RuleAbout(id, senders...)
+			if err != nil {
+				return fmt.Errorf("rules: %w", err)
+			}
+			accounts, all = append(accounts, id), append(all, judge(m.verdict, rule))
+		}
 	}
-	return nil
+	err := together(all)
+	m.judged = map[mailbox.AccountID]judgement{}
+	for i, id := range accounts {
+		m.judged[id] = all[i]
+		for _, reason := range all[i].reasons {
+			// The DMARC line is in the verdict's already.
+			if line := string(all[i].decision) + ": " + reason; !strings.HasPrefix(reason, "DMARC: ") && !slices.Contains(m.reasons, line) {
+				m.reasons = append(m.reasons, line)
+			}
+		}
+	}
+	return err
+}
+
+// maxSenders bounds the addresses in From that rules are looked up for.
+const maxSenders = 8
+
+// senders are the addresses that a rule may be about: those in From, which a
+// reader sees, then the reverse-path.
+func (m *reception) senders() []mailbox.Address {
+	var all []mailbox.Address
+	for _, value := range m.header.All("From") {
+		list, err := message.ParseAddressList(value)
+		if err != nil {
+			continue
+		}
+		for _, a := range message.Mailboxes(list) {
+			if addr, err := mailbox.ParseAddress(a.Local + "@" + a.Domain); err == nil && len(all) < maxSenders {
+				all = append(all, addr)
+			}
+		}
+	}
+	if addr, err := mailbox.ParseAddress(m.from.String()); err == nil {
+		all = append(all, addr)
+	}
+	return all
 }
 
 // accept stores the message for every account that it goes to, once each.
@@ -122,10 +175,16 @@ func (m *reception) accept(ctx context.Context) (err error) {
 			}
 		}
 	}
+	var results []byte
 	if m.verdict != nil {
-		field := m.verdict.Header(m.conn.Hostname())
-		for i := range in.Place {
-			in.Place[i].Prefix = append(in.Place[i].Prefix, field...)
+		results = []byte(m.verdict.Header(m.conn.Hostname()))
+	}
+	for i := range in.Place {
+		p := &in.Place[i]
+		j := m.judged[p.Account]
+		p.Prefix = append(append(p.Prefix, results...), j.header()...)
+		if j.decision == junk {
+			p.Use = mailbox.UseJunk
 		}
 	}
 	all := []mailbox.Intake{in}
@@ -194,8 +253,12 @@ func (m *reception) line(e mailbox.Event) mailbox.Line {
 	if m.verdict != nil {
 		l.Detail = append(l.Detail, m.verdict.Lines()...)
 	}
+	l.Detail = append(l.Detail, m.reasons...)
+	if slices.ContainsFunc(slices.Collect(maps.Values(m.judged)), func(j judgement) bool { return j.decision == junk }) {
+		l.Detail = append(l.Detail, "Put into Junk")
+	}
 	if m.forged > 0 {
-		l.Detail = append(l.Detail, fmt.Sprintf("Taken out: %d Authentication-Results in our name, which we had not written", m.forged))
+		l.Detail = append(l.Detail, fmt.Sprintf("Taken out: %d Authentication-Results or Roost-Verdict in our name, which we had not written", m.forged))
 	}
 	return l
 }

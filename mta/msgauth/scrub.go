@@ -8,8 +8,8 @@ import (
 )
 
 // Scrubber reads a message and leaves out of its header every
-// Authentication-Results field that claims to be ours: only what we add
-// ourselves may carry our name (RFC 8601 section 5). Everything else passes as
+// Authentication-Results field that claims to be ours, and every VerdictField:
+// only what we add ourselves may carry our name (RFC 8601 section 5). Everything else passes as
 // it came, in bounded memory. Fields of other authors stay: they are no claim
 // of ours, and may be signed.
 type Scrubber struct {
@@ -25,6 +25,10 @@ type Scrubber struct {
 	body  bool
 	err   error
 }
+
+// VerdictField is the name of the field in which Roost tells what it decided about
+// a message and why.
+const VerdictField = "Roost-Verdict"
 
 type scrubState int
 
@@ -83,6 +87,9 @@ func (s *Scrubber) step() {
 		s.state = passing
 		if mayBeResults(piece) {
 			s.state = holding
+		} else if fieldName(piece) == strings.ToLower(VerdictField) {
+			s.state = dropping
+			s.removed++
 		}
 	}
 	switch s.state {

@@ -34,6 +34,10 @@ func (v *Verdict) Lines() []string {
 	return lines
 }
 
+// Author tells in plain words, in one line, whether the message is from whom its
+// From says.
+func (v *Verdict) Author() string { return printable(v.DMARC.words(), maxLineText) }
+
 // maxLineText bounds a line, in octets; the longest domain has 253.
 const maxLineText = 900
 
