@@ -34,6 +34,7 @@ import (
 //	D: file …    a delivery: file, then mailbox=NAME, flags=\Seen,$Junk or
 //	             date=RFC3339, all optional
 //	X: command   something that another program does to the store, see outside
+//	R: 1 2       these numbers rise
 //	TLS:         the client begins TLS
 //
 // A connection is logged in under TLS when it is first used, unless the dialog
@@ -126,6 +127,8 @@ func (d *dialog) line(line string) error {
 		return d.delivery(strings.Fields(rest))
 	case 'X':
 		return d.outside(strings.Fields(rest))
+	case 'R':
+		return rising(strings.Fields(rest))
 	}
 	if verb == "TLS:" {
 		return d.startTLS("")
@@ -160,6 +163,21 @@ func (d *dialog) line(line string) error {
 		err = fmt.Errorf("unknown line")
 	}
 	return err
+}
+
+func rising(numbers []string) error {
+	last := -1
+	for _, word := range numbers {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return err
+		}
+		if n <= last {
+			return fmt.Errorf("%d after %d", n, last)
+		}
+		last = n
+	}
+	return nil
 }
 
 func (d *dialog) expand(s string) string {
