@@ -66,7 +66,7 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	var bodies []at
 	known := make(map[BodyID]bool) // to be damaged
 	err := s.view(func(tx *tx) error {
-		steps := []func(*Report, map[BodyID]int64) error{tx.checkAccounts, tx.checkMessages, tx.checkOutbox}
+		steps := []func(*Report, map[BodyID]int64) error{tx.checkAccounts, tx.checkMessages, tx.checkOutbox, tx.checkDigests}
 		for _, step := range steps {
 			if err := step(&r, refs); err != nil {
 				return err
@@ -377,4 +377,37 @@ func (tx *tx) checkPacks(r *Report, want map[packNumber]packRow, open *packs) er
 		r.problem("pack %d has records and no row", n)
 	}
 	return err
+}
+
+// checkDigests looks for rows of bodies that are gone, and for threads that lead
+// nowhere.
+func (tx *tx) checkDigests(r *Report, _ map[BodyID]int64) error {
+	bodies := tx.Bucket(bBodies)
+	for _, b := range [][]byte{bDigests, bSignatures} {
+		err := tx.each(b, nil, func(k, _ []byte) error {
+			if bodies.Get(k) == nil {
+				r.problem("a row of %s is of the body %s, which is gone", b, BodyID(bodyKey(k)))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	accounts := tx.Bucket(bAccounts)
+	err := tx.each(bJoined, nil, func(k, v []byte) error {
+		if len(k) != 12 || len(v) != 8 || bytes.Compare(v, k[4:]) >= 0 {
+			r.problem("thread %x is joined to %x, which is not older", k, v)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return tx.each(bThreads, nil, func(k, v []byte) error {
+		if len(k) != 12 || len(v) != 13 || accounts.Get(k[:4]) == nil {
+			r.problem("the row %x of threads is damaged, or of no account", k)
+		}
+		return nil
+	})
 }

@@ -98,6 +98,27 @@
 // do not. A body's place lies in a row of its own, so that copies share it and
 // a pack can be rewritten without touching messages.
 //
+// # Search
+//
+// TEXT, BODY and the keys for fields mean substring, folded: without case and
+// accents. A search asks the rows, then what lies with the bodies: the folded
+// text of From, To, Cc, Bcc and Subject answers for these; a signature of the
+// trigrams of all text rules most messages out; a word that is in the preview
+// needs no more proof. Only what is left is opened. A signature is written in the
+// commit that brings the message, so that there is no index to fall behind, and
+// digests and signatures begin with the version of what made them: of another
+// version, or missing, they rule nothing out. So are those of the few messages
+// that read otherwise behind a prefix than alone, which are marked odd.
+//
+// # Threads
+//
+// Every name that is seen, of a message or of one that it follows, leads to a
+// thread from then on; a late parent finds the thread that waits for it. When a
+// message shows two threads to be one, the younger id leads to the older, and
+// THREADID is told so: the one case in which it changes. EMAILID is made of the
+// body's number and the prefix, so it comes out the same if rows have to be made
+// again.
+//
 // # Modseq
 //
 // Each operation on an account's mailboxes takes the account's next modseq, also
