@@ -16,7 +16,6 @@ type clues struct {
 	tx                        *tx
 	rows, views               *walk
 	digests, signatures       bodyWalk
-	threads                   threads
 	entry                     Entry
 	facts                     Facts
 	haveRow, haveView, haveDi bool
@@ -29,7 +28,7 @@ type clues struct {
 
 func newClues(tx *tx, r *searchRun) *clues {
 	return &clues{
-		run: r, tx: tx, threads: tx.threads(r.id),
+		run: r, tx: tx,
 		rows: tx.walk(bFacts, r.id, r.folder.ID), views: tx.walk(bViews, r.id, r.folder.ID),
 		digests: bodyWalk{c: tx.Bucket(bDigests).Cursor()}, signatures: bodyWalk{c: tx.Bucket(bSignatures).Cursor()},
 	}
@@ -77,7 +76,7 @@ func (c *clues) leaf(q *Query) truth {
 	}
 	switch {
 	case q.Test == TestThread:
-		return truthOf(c.threads.of(c.facts.Thread) == ThreadID(q.N))
+		return truthOf(c.tx.thread(c.run.id, c.facts.Thread) == ThreadID(q.N))
 	case q.cost == costRow:
 		return q.byRow(&c.facts, c.run.now)
 	case c.facts.odd:

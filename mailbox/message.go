@@ -211,16 +211,16 @@ func (s *Store) Rows(id AccountID, folder FolderID, uids []UID, f func(m *Facts)
 func (s *Store) facts(id AccountID, folder FolderID, uids []UID, views bool, f func(m *Facts) error) error {
 	var page []Facts
 	var raw []byte // the longer rows' bytes, copied out of the map of the file
-	for len(uids) > 0 {
+	var threads threads
+	for n := len(uids); len(uids) > 0; {
 		part := uids[:min(len(uids), factsPage)]
 		uids = uids[len(part):]
 		page, raw = page[:0], raw[:0]
-		if page == nil {
-			page = make([]Facts, 0, len(part))
-		}
 		err := s.view(func(tx *tx) error {
 			rows, texts := tx.walk(bFacts, id, folder), tx.walk(bViews, id, folder)
-			threads := tx.threads(id)
+			if page == nil {
+				page, threads = make([]Facts, 0, len(part)), tx.threads(id, n)
+			}
 			for _, uid := range part {
 				v := rows.at(uid)
 				if v == nil {

@@ -12,14 +12,17 @@ func (s *Store) SortKeys(id AccountID, folder FolderID, uids []UID, f func(m *Fa
 		keys  SortKeys
 	}
 	var page []pair
-	for len(uids) > 0 {
+	var threads threads
+	for n := len(uids); len(uids) > 0; {
 		part := uids[:min(len(uids), factsPage)]
 		uids = uids[len(part):]
 		page = page[:0]
 		var unknown []int
 		err := s.view(func(tx *tx) error {
 			rows, bodies := tx.walk(bFacts, id, folder), bodyWalk{c: tx.Bucket(bDigests).Cursor()}
-			threads := tx.threads(id)
+			if page == nil {
+				page, threads = make([]pair, 0, len(part)), tx.threads(id, n)
+			}
 			for _, uid := range part {
 				v := rows.at(uid)
 				if v == nil {

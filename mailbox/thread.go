@@ -62,33 +62,46 @@ func (tx *tx) thread(id AccountID, t ThreadID) ThreadID {
 	}
 }
 
-// threads follows the ids of many messages of an account. In most accounts none
-// leads to another.
+// threads follows the ids of messages of an account. In most accounts few or none
+// lead to another.
 type threads struct {
-	tx   *tx
-	id   AccountID
-	seen map[ThreadID]ThreadID // nil when no id leads anywhere
+	tx  *tx // for a few messages: asked each time
+	id  AccountID
+	all map[ThreadID]ThreadID // for many: all that lead to another
 }
 
-func (tx *tx) threads(id AccountID) threads {
-	t := threads{tx: tx, id: id}
-	k, _ := tx.Bucket(bJoined).Cursor().Seek(be32(uint32(id)))
-	if len(k) == 12 && AccountID(binary.BigEndian.Uint32(k)) == id {
-		t.seen = make(map[ThreadID]ThreadID)
+// fewThreads is up to how many messages are asked for one by one.
+const fewThreads = 64
+
+// threads is for n messages. For more than fewThreads it may outlive tx.
+func (tx *tx) threads(id AccountID, n int) threads {
+	if n <= fewThreads {
+		return threads{tx: tx, id: id}
 	}
+	t := threads{all: make(map[ThreadID]ThreadID)}
+	tx.each(bJoined, be32(uint32(id)), func(k, v []byte) error { // which never fails
+		if len(k) == 12 && len(v) == 8 {
+			t.all[ThreadID(binary.BigEndian.Uint64(k[4:]))] = ThreadID(binary.BigEndian.Uint64(v))
+		}
+		return nil
+	})
 	return t
 }
 
 func (t *threads) of(id ThreadID) ThreadID {
-	if t.seen == nil {
+	if t.tx != nil {
+		return t.tx.thread(t.id, id)
+	}
+	if len(t.all) == 0 {
 		return id
 	}
-	to, ok := t.seen[id]
-	if !ok {
-		to = t.tx.thread(t.id, id)
-		t.seen[id] = to
+	for {
+		to, ok := t.all[id]
+		if !ok || to >= id {
+			return id
+		}
+		id = to
 	}
-	return to
 }
 
 // assignThread finds a new message's thread, or begins one, and notes what its
