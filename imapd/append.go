@@ -12,19 +12,76 @@ import (
 	"roost/mailbox"
 )
 
-// appending brings APPEND (RFC 9051 section 6.3.12), with the UTF8 form of
-// RFC 6855 section 4.
+// appending brings APPEND (RFC 9051 section 6.3.12) of one or several messages
+// (MULTIAPPEND, RFC 3502), with the UTF8 form of RFC 6855 section 4.
 func appending() extension {
-	return extension{commands: []command{{name: "APPEND", in: loggedIn, run: runAppend}}}
+	return extension{
+		name:     imap.CapMultiAppend,
+		commands: []command{{name: "APPEND", in: loggedIn, run: runAppend}},
+	}
 }
 
-// runAppend streams the message into a spool. What can be refused is refused
-// before the client sends the message, if it waits to be asked.
+const (
+	// maxAppend is how many messages one APPEND may bring.
+	maxAppend = 1000
+	// maxAppendSizes is how many times the largest message all of them together
+	// may have.
+	maxAppendSizes = 4
+)
+
+// upload is what one APPEND or REPLACE brings, while it comes.
+type upload struct {
+	folder mailbox.FolderID
+	all    []mailbox.Intake
+	size   int64
+}
+
+func (u *upload) close() {
+	for _, in := range u.all {
+		in.Body.Close()
+	}
+}
+
 func runAppend(ctx context.Context, s *session, _ *call) error {
-	p := mailbox.Placement{Account: s.account.ID}
 	s.dec.SP()
 	name := s.mailboxName()
-	s.dec.SP()
+	var u upload
+	defer u.close()
+	for more := true; more; more = s.dec.Accept(' ') {
+		if err := s.receive(&u, name); err != nil {
+			return err
+		}
+	}
+	if err := s.dec.EndLine(); err != nil {
+		return err
+	}
+	done, err := s.srv.opts.Store.AcceptAll(ctx, u.all)
+	if errors.Is(err, mailbox.ErrNotFound) {
+		return no("TRYCREATE", "%v", err)
+	}
+	if err != nil {
+		return err
+	}
+	return ok(appendUID(done), "APPEND completed")
+}
+
+func appendUID(done []mailbox.Accepted) string {
+	uids := make([]mailbox.UID, len(done))
+	for i, d := range done {
+		uids[i] = d.Placed[0].UID
+	}
+	code := []byte("APPENDUID " + decimal(done[0].Placed[0].UIDValidity) + " ")
+	return string(wire.AppendRanges(code, wire.Ranges(uids)))
+}
+
+// receive reads flags, a date and the message, which it streams into a spool.
+// What can be refused is refused before the client sends the message, if it
+// waits to be asked.
+func (s *session) receive(u *upload, name string) error {
+	p := mailbox.Placement{Account: s.account.ID}
+	if len(u.all) == 0 {
+		s.dec.SP()
+	}
 	var flags []imap.Flag
 	if s.dec.Peek('(') {
 		flags = s.dec.Flags()
@@ -41,15 +98,16 @@ func runAppend(ctx context.Context, s *session, _ *call) error {
 	}
 	var err error
 	if p.Flags, p.Keywords, err = sortFlags(flags); err == nil {
-		p.Folder, err = s.appendTarget(name, literal)
+		err = s.mayReceive(u, name, literal)
 	}
 	if err != nil {
 		literal.Refuse(&wire.SyntaxError{Msg: err.Error()})
 		return err
 	}
-
+	p.Folder = u.folder
 	spool := s.srv.opts.Store.NewSpool(literal.Size)
-	defer spool.Close()
+	u.size += literal.Size
+	u.all = append(u.all, mailbox.Intake{Body: spool, Place: []mailbox.Placement{p}})
 	if err := literal.Accept(); err != nil {
 		return err
 	}
@@ -60,18 +118,7 @@ func runAppend(ctx context.Context, s *session, _ *call) error {
 	if wrapped {
 		s.dec.Expect(')')
 	}
-	if err := s.dec.EndLine(); err != nil {
-		return err
-	}
-	done, err := s.srv.opts.Store.Accept(ctx, mailbox.Intake{Body: spool, Place: []mailbox.Placement{p}})
-	if errors.Is(err, mailbox.ErrNotFound) {
-		return no("TRYCREATE", "%v", err)
-	}
-	if err != nil {
-		return err
-	}
-	placed := done.Placed[0]
-	return ok("APPENDUID "+decimal(placed.UIDValidity)+" "+decimal(placed.UID), "APPEND completed")
+	return s.dec.Err()
 }
 
 // appendUTF8 reads the beginning of UTF8 (literal), if it is there.
@@ -86,18 +133,21 @@ func (s *session) appendUTF8() bool {
 	return s.dec.Expect('(')
 }
 
-func (s *session) appendTarget(name string, literal *wire.Literal) (mailbox.FolderID, error) {
+func (s *session) mayReceive(u *upload, name string, literal *wire.Literal) error {
 	store := s.srv.opts.Store
 	f, err := store.FolderNamed(s.account.ID, name)
 	switch {
 	case errors.Is(err, mailbox.ErrNotFound):
-		return 0, no("TRYCREATE", "%v", err)
+		return no("TRYCREATE", "%v", err)
 	case err != nil:
-		return 0, err
+		return err
 	case literal.Size > store.MaxMessage():
-		return 0, no("TOOBIG", "a message may have %d octets", store.MaxMessage())
+		return no("TOOBIG", "a message may have %d octets", store.MaxMessage())
 	case literal.Size == 0:
-		return 0, no("", "a message of no octets")
+		return no("", "a message of no octets")
+	case len(u.all) == maxAppend || u.size+literal.Size > maxAppendSizes*store.MaxMessage():
+		return no("LIMIT", "too many messages in one command")
 	}
-	return f.ID, nil
+	u.folder = f.ID
+	return nil
 }

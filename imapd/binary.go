@@ -34,7 +34,7 @@ func (s *session) binaryAtt(name string, seen bool) fetchAtt {
 	if partial != nil {
 		label = append(append(append(label, '<'), decimal(partial.Offset)...), '>')
 	}
-	a := fetchAtt{facts: true, parses: true, seen: seen}
+	a := fetchAtt{parses: true, seen: seen}
 	a.check = func(m *fetched) error {
 		_, err := m.decoded(section)
 		if errors.Is(err, message.ErrUnknownEncoding) {

@@ -73,6 +73,16 @@ func extensions() []extension {
 		copying(),
 		condstore(),
 		qresync(),
+		sorting(),
+		{name: imap.CapSortDisplay},
+		{name: imap.CapESort},
+		threading(),
+		objectID(),
+		partial(),
+		quota(),
+		saveDate(),
+		preview(),
+		progress(),
 		{name: imap.CapUTF8Accept, enable: true},
 	}
 }

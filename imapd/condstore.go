@@ -23,7 +23,7 @@ func condstore() extension {
 			}}
 		}}},
 		search: []searchKey{{"MODSEQ", (*searchParser).modSeqKey}},
-		status: []statusItem{{"HIGHESTMODSEQ", func(s *session, f *mailbox.Folder) (uint64, error) {
+		status: []statusItem{{name: "HIGHESTMODSEQ", value: func(s *session, f *mailbox.Folder) (uint64, error) {
 			s.useModSeq()
 			return uint64(f.HighestModSeq), nil
 		}}},

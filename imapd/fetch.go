@@ -21,7 +21,8 @@ type fetchItem struct {
 
 // A fetchAtt is one item of a FETCH command.
 type fetchAtt struct {
-	facts  bool // needs the message's row
+	row    bool // needs the message's row of fixed width
+	facts  bool // needs all of the message's facts
 	opens  bool // needs the message itself
 	parses bool // needs its structure
 	seen   bool // fetching it sets \Seen
@@ -205,16 +206,16 @@ func (f *fetchRun) page(ctx context.Context, uids []mailbox.UID) error {
 		return err
 	}
 	f.missing = f.missing || len(entries) < len(uids)
-	facts, tellFlags := false, true
+	row, facts, tellFlags := false, false, true
 	for _, a := range f.atts {
-		facts = facts || a.facts
+		row, facts = row || a.row, facts || a.facts
 		tellFlags = tellFlags && !a.flags
 	}
-	m := &fetched{folder: &folder}
-	if !facts {
+	m := new(fetched)
+	if !row && !facts {
 		for _, e := range entries {
-			m.entry = e
-			if err := f.one(ctx, m, false); err != nil {
+			*m = fetched{folder: &folder, entry: e}
+			if err := f.one(ctx, m, tellFlags && seen[e.UID]); err != nil {
 				return err
 			}
 		}
@@ -225,7 +226,11 @@ func (f *fetchRun) page(ctx context.Context, uids []mailbox.UID) error {
 		uids = append(uids, e.UID)
 	}
 	told := 0
-	err = f.srv.opts.Store.Facts(f.account.ID, f.view.folder, uids, func(row *mailbox.Facts) error {
+	read := f.srv.opts.Store.Rows
+	if facts {
+		read = f.srv.opts.Store.Facts
+	}
+	err = read(f.account.ID, f.view.folder, uids, func(row *mailbox.Facts) error {
 		for len(entries) > 0 && entries[0].UID < row.UID {
 			entries = entries[1:]
 		}

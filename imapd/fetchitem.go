@@ -21,11 +21,11 @@ func fetching() extension {
 				return nil
 			}}),
 			item("UID", uidAtt()),
-			item("INTERNALDATE", fetchAtt{facts: true, write: func(s *session, m *fetched) error {
+			item("INTERNALDATE", fetchAtt{row: true, write: func(s *session, m *fetched) error {
 				s.enc.Raw("INTERNALDATE ").Time(m.facts.Date)
 				return nil
 			}}),
-			item("RFC822.SIZE", fetchAtt{facts: true, write: func(s *session, m *fetched) error {
+			item("RFC822.SIZE", fetchAtt{row: true, write: func(s *session, m *fetched) error {
 				s.enc.Raw("RFC822.SIZE ").Number(uint64(m.facts.Size))
 				return nil
 			}}),

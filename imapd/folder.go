@@ -43,7 +43,10 @@ func createMailbox(ctx context.Context, s *session, _ *call) error {
 		return err
 	}
 	store := s.srv.opts.Store
-	_, err = store.CreateFolder(ctx, s.account.ID, name, use)
+	f, err := store.CreateFolder(ctx, s.account.ID, name, use)
+	if err == nil {
+		return ok("MAILBOXID "+mailboxID(&f), "CREATE completed")
+	}
 	if errors.Is(err, mailbox.ErrExists) && use != "" {
 		if _, ferr := store.FolderNamed(s.account.ID, name); ferr != nil {
 			return no("USEATTR", "%v", err)

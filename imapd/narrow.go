@@ -10,6 +10,7 @@ import (
 // narrowing is what a FETCH's modifiers leave of the messages it names.
 type narrowing struct {
 	since    *mailbox.ModSeq // only those changed after it
+	partial  *portion        // only these of the messages that are left; nil is all
 	vanished bool            // tell of those expunged after it, too
 }
 
@@ -46,7 +47,7 @@ func (s *session) narrowing(c *call) narrowing {
 // it have vanished.
 func (s *session) narrowed(n narrowing, set wire.Set, uids []mailbox.UID) ([]mailbox.UID, error) {
 	if n.since == nil {
-		return uids, nil
+		return n.page(uids), nil
 	}
 	c, err := s.srv.opts.Store.Changes(s.account.ID, s.view.folder, *n.since)
 	if err != nil {
@@ -59,5 +60,14 @@ func (s *session) narrowed(n narrowing, set wire.Set, uids []mailbox.UID) ([]mai
 		}
 		s.writeEarlier(c, known)
 	}
-	return changedSince(uids, c), nil
+	return n.page(changedSince(uids, c)), nil
+}
+
+// page applies PARTIAL (RFC 9394 section 3.2).
+func (n narrowing) page(uids []mailbox.UID) []mailbox.UID {
+	if n.partial == nil {
+		return uids
+	}
+	lo, hi := n.partial.of(len(uids))
+	return uids[lo:hi]
 }

@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"roost/imapd/wire"
@@ -21,11 +22,12 @@ func searching() extension {
 	}
 }
 
-// searchReturn is what SEARCH is asked to return.
+// searchReturn is what SEARCH and SORT are asked to return.
 type searchReturn struct {
 	extended             bool // RETURN was there
 	min, max, all, count bool
 	save                 bool
+	partial              *portion // nil: not asked for
 }
 
 func runSearch(ctx context.Context, s *session, c *call) error {
@@ -34,43 +36,59 @@ func runSearch(ctx context.Context, s *session, c *call) error {
 	ret := p.searchReturn()
 	p.charset()
 	q := p.keys()
+	found, err := s.find(ctx, c, &p, ret, q, s.dec.EndLine())
+	if err != nil {
+		return err
+	}
+	s.writeSearch(c, "SEARCH", ret, &p, found)
+	return s.searched(c)
+}
+
+// find runs a search once its line was read, and saves the result if that was
+// asked for. What the client was not told of yet is not found.
+func (s *session) find(ctx context.Context, c *call, p *searchParser, ret searchReturn, q mailbox.Query, err error) ([]mailbox.Entry, error) {
 	v := s.view
-	err := s.dec.EndLine()
 	var refused *response
 	if ret.save && (err == nil || errors.As(err, &refused)) {
 		// RFC 5182 section 2.1: a search that ends in NO saves the empty result.
 		v.saved = nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if p.modSeq {
 		s.useModSeq()
 	}
-	uids, err := s.srv.opts.Store.Search(ctx, s.account.ID, v.folder, q)
-	if err != nil {
+	var found []mailbox.Entry
+	err = s.patiently(ctx, c, func() (err error) {
+		found, err = s.srv.opts.Store.Find(ctx, s.account.ID, v.folder, q)
 		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	known := uids[:0]
-	for _, uid := range uids {
-		if v.number(uid) != 0 { // the client was told of it
-			known = append(known, uid)
-		}
-	}
+	found = slices.DeleteFunc(found, func(e mailbox.Entry) bool { return v.number(e.UID) == 0 })
 	if ret.save {
-		v.saved = wire.Ranges(ret.saved(known))
+		v.saved = wire.Ranges(uidsOf(ret.saved(found)))
 	}
-	var modSeq mailbox.ModSeq
-	if p.modSeq {
-		if modSeq, err = s.highestOf(ret.told(known)); err != nil {
-			return err
-		}
-	}
-	s.writeSearch(c, ret, known, modSeq)
-	if len(v.gone) > 0 && !c.uid {
+	return found, nil
+}
+
+// searched ends a search. By sequence numbers it may have named a message that
+// is gone.
+func (s *session) searched(c *call) error {
+	if len(s.view.gone) > 0 && !c.uid {
 		return ok("EXPUNGEISSUED", c.name+" completed")
 	}
 	return nil
+}
+
+func uidsOf(entries []mailbox.Entry) []mailbox.UID {
+	uids := make([]mailbox.UID, len(entries))
+	for i, e := range entries {
+		uids[i] = e.UID
+	}
+	return uids
 }
 
 // searchReturn reads RETURN (…).
@@ -93,60 +111,63 @@ func (s *searchParser) searchReturn() searchReturn {
 			r.count = true
 		case "SAVE":
 			r.save = true
+		case "PARTIAL":
+			s.dec.SP()
+			r.partial = s.portion()
 		default:
 			s.dec.Failf("unknown return option %.40q", word)
 		}
 	})
 	s.dec.SP()
-	if !r.min && !r.max && !r.count && !r.save {
+	if r.all && r.partial != nil {
+		s.dec.Failf("ALL and PARTIAL exclude each other") // RFC 9394 section 3.1
+	}
+	if !r.min && !r.max && !r.count && !r.save && r.partial == nil {
 		r.all = true // RFC 4731 section 3.1: RETURN () means ALL
 	}
 	return r
 }
 
-// saved picks what SAVE keeps of a result (RFC 5182 section 2.4).
-func (r searchReturn) saved(uids []mailbox.UID) []mailbox.UID {
-	if r.all || r.count || !r.min && !r.max || len(uids) == 0 {
-		return uids
+// saved picks what SAVE keeps of a result (RFC 5182 section 2.4, RFC 9394
+// section 3.1).
+func (r searchReturn) saved(found []mailbox.Entry) []mailbox.Entry {
+	if r.all || r.count || !r.min && !r.max && r.partial == nil || len(found) == 0 {
+		return found
 	}
-	var out []mailbox.UID
+	var out []mailbox.Entry
+	if r.partial != nil {
+		lo, hi := r.partial.of(len(found))
+		out = append(out, found[lo:hi]...)
+	}
 	if r.min {
-		out = append(out, uids[0])
+		out = append(out, found[0])
 	}
-	if r.max && (!r.min || len(uids) > 1) {
-		out = append(out, uids[len(uids)-1])
+	if r.max {
+		out = append(out, found[len(found)-1])
 	}
-	return out
+	slices.SortFunc(out, func(a, b mailbox.Entry) int { return int(int64(a.UID) - int64(b.UID)) })
+	return slices.Compact(out)
 }
 
-// told picks what of a result the client is told, to find the modseq to show
-// with it (RFC 7162 section 3.1.10).
-func (r searchReturn) told(uids []mailbox.UID) []mailbox.UID {
-	r.save = false
-	return r.saved(uids)
-}
-
-// highestOf returns the highest modseq of some messages, 0 of none.
-func (s *session) highestOf(uids []mailbox.UID) (highest mailbox.ModSeq, err error) {
-	entries, err := s.srv.opts.Store.Entries(s.account.ID, s.view.folder, uids)
-	for _, e := range entries {
-		highest = max(highest, e.ModSeq)
-	}
-	return highest, err
-}
-
-// writeSearch writes the result, as sequence numbers or UIDs, with a modseq if
-// it is not 0. IMAP4rev2 has
-// only the extended form.
-func (s *session) writeSearch(c *call, ret searchReturn, uids []mailbox.UID, modSeq mailbox.ModSeq) {
-	numbers := make([]uint32, len(uids))
-	for i, uid := range uids {
-		if numbers[i] = uint32(uid); !c.uid {
-			numbers[i] = s.view.number(uid)
+// writeSearch writes the result of the search name, as sequence numbers or
+// UIDs, in the order in which they come, and the highest modseq of the messages
+// that are told if the program asked for modseqs (RFC 7162 section 3.1.10).
+// IMAP4rev2 has only the extended form of SEARCH.
+func (s *session) writeSearch(c *call, name string, ret searchReturn, p *searchParser, found []mailbox.Entry) {
+	var modSeq mailbox.ModSeq
+	if p.modSeq {
+		for _, e := range ret.saved(slices.Clone(found)) {
+			modSeq = max(modSeq, e.ModSeq)
 		}
 	}
-	if !ret.extended && !s.has("IMAP4rev2") {
-		s.enc.Raw("* SEARCH")
+	numbers := make([]uint32, len(found))
+	for i, e := range found {
+		if numbers[i] = uint32(e.UID); !c.uid {
+			numbers[i] = s.view.number(e.UID)
+		}
+	}
+	if !ret.extended && (name != "SEARCH" || !s.has("IMAP4rev2")) {
+		s.enc.Raw("* ").Raw(name)
 		for _, n := range numbers {
 			s.enc.Raw(" ").Number(uint64(n))
 		}
@@ -156,13 +177,22 @@ func (s *session) writeSearch(c *call, ret searchReturn, uids []mailbox.UID, mod
 		s.enc.Raw("\r\n")
 		return
 	}
-	if ret.save && !ret.min && !ret.max && !ret.all && !ret.count {
+	if ret.save && !ret.min && !ret.max && !ret.all && !ret.count && ret.partial == nil {
 		return
 	}
 	s.enc.Raw("* ESEARCH (TAG ").String(c.tag).Raw(")")
 	if c.uid {
 		s.enc.Raw(" UID")
 	}
+	s.writeResult(ret, numbers)
+	if modSeq != 0 {
+		s.enc.Raw(" MODSEQ ").Number(uint64(modSeq))
+	}
+	s.enc.Raw("\r\n")
+}
+
+// writeResult writes the return data of ESEARCH.
+func (s *session) writeResult(ret searchReturn, numbers []uint32) {
 	if n := len(numbers); n > 0 {
 		if ret.min {
 			s.enc.Raw(" MIN ").Number(uint64(numbers[0]))
@@ -177,21 +207,30 @@ func (s *session) writeSearch(c *call, ret searchReturn, uids []mailbox.UID, mod
 	if ret.count {
 		s.enc.Raw(" COUNT ").Number(uint64(len(numbers)))
 	}
-	if modSeq != 0 {
-		s.enc.Raw(" MODSEQ ").Number(uint64(modSeq))
+	if ret.partial != nil {
+		lo, hi := ret.partial.of(len(numbers))
+		s.enc.Raw(" PARTIAL (").Raw(ret.partial.String()).Raw(" ")
+		if lo == hi {
+			s.enc.Raw("NIL)")
+		} else {
+			s.enc.Ranges(wire.Ranges(numbers[lo:hi])).Raw(")")
+		}
 	}
-	s.enc.Raw("\r\n")
 }
 
-// searchCharset reads CHARSET. Texts are UTF-8 or its subset.
+// charset reads CHARSET. Texts are UTF-8 or its subset.
 func (s *searchParser) charset() {
 	if !s.accept("CHARSET") {
 		return
 	}
 	s.dec.SP()
-	charset := s.dec.AString()
+	s.charsetName()
 	s.dec.SP()
-	if charset = strings.ToUpper(charset); s.dec.Err() == nil && charset != "UTF-8" && charset != "US-ASCII" {
+}
+
+func (s *searchParser) charsetName() {
+	charset := strings.ToUpper(s.dec.AString())
+	if s.dec.Err() == nil && charset != "UTF-8" && charset != "US-ASCII" {
 		s.dec.Fail(no("BADCHARSET (US-ASCII UTF-8)", "unknown charset"))
 	}
 }

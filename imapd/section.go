@@ -11,7 +11,7 @@ import (
 // shortStructure is BODY without a section: BODYSTRUCTURE without its
 // extension data, which is not stored.
 func shortStructure() fetchAtt {
-	return fetchAtt{facts: true, parses: true, write: func(s *session, m *fetched) error {
+	return fetchAtt{parses: true, write: func(s *session, m *fetched) error {
 		s.enc.Raw("BODY ").Bytes(message.AppendBodyStructure(nil, m.part, false))
 		return nil
 	}}
@@ -32,7 +32,7 @@ func (s *session) bodyAtt(seen bool) fetchAtt {
 
 // sectionAtt is an item that shows a section of the message.
 func sectionAtt(label string, section wire.Section, partial *wire.Partial, seen bool) fetchAtt {
-	a := fetchAtt{facts: true, opens: true, parses: len(section.Part) > 0, seen: seen}
+	a := fetchAtt{opens: true, parses: len(section.Part) > 0, seen: seen}
 	if len(section.Fields) > 0 && len(section.Part) == 0 {
 		a.check = (*fetched).readHeader
 	}

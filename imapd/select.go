@@ -107,6 +107,7 @@ func (s *session) open(name string, o opening) error {
 	s.enc.Raw("* OK [UIDVALIDITY ").Number(uint64(snap.Folder.UIDValidity)).Raw("] UIDs are valid\r\n")
 	s.enc.Raw("* OK [UIDNEXT ").Number(uint64(snap.Folder.UIDNext)).Raw("] next UID\r\n")
 	s.writeHighestModSeq(snap.Folder.HighestModSeq)
+	s.enc.Raw("* OK [MAILBOXID ").Raw(mailboxID(&snap.Folder)).Raw("] name for good\r\n")
 	if s.has(imap.CapIMAP4rev2) {
 		s.enc.Raw("* LIST () \"/\" ").Mailbox(snap.Folder.Name).Raw("\r\n")
 	}

@@ -13,12 +13,13 @@ type statusItem struct {
 	name string
 	// value computes what the item shows of a mailbox.
 	value func(s *session, f *mailbox.Folder) (uint64, error)
+	text  func(f *mailbox.Folder) string // instead, where it is no number
 }
 
 // status brings STATUS (RFC 9051 section 6.3.11) and its items.
 func status() extension {
 	number := func(name string, of func(f *mailbox.Folder) uint64) statusItem {
-		return statusItem{name, func(_ *session, f *mailbox.Folder) (uint64, error) { return of(f), nil }}
+		return statusItem{name: name, value: func(_ *session, f *mailbox.Folder) (uint64, error) { return of(f), nil }}
 	}
 	return extension{
 		commands: []command{{name: "STATUS", in: loggedIn, run: runStatus}},
@@ -29,7 +30,7 @@ func status() extension {
 			number("UNSEEN", func(f *mailbox.Folder) uint64 { return uint64(f.Unseen) }),
 			number("DELETED", func(f *mailbox.Folder) uint64 { return uint64(f.Deleted) }),
 			number("SIZE", func(f *mailbox.Folder) uint64 { return uint64(f.Bytes) }),
-			{"RECENT", countRecent},
+			{name: "RECENT", value: countRecent},
 		},
 	}
 }
@@ -60,7 +61,7 @@ func appendLimit() extension {
 			}
 			return []imap.Cap{imap.Cap("APPENDLIMIT=" + decimal(s.srv.opts.Store.MaxMessage()))}
 		},
-		status: []statusItem{{"APPENDLIMIT", func(s *session, _ *mailbox.Folder) (uint64, error) {
+		status: []statusItem{{name: "APPENDLIMIT", value: func(s *session, _ *mailbox.Folder) (uint64, error) {
 			return uint64(s.srv.opts.Store.MaxMessage()), nil
 		}}},
 	}
@@ -101,6 +102,9 @@ func (s *session) statusItems() []statusItem {
 func (s *session) writeStatus(f *mailbox.Folder, items []statusItem) error {
 	values := make([]uint64, len(items))
 	for i, item := range items {
+		if item.value == nil {
+			continue
+		}
 		var err error
 		if values[i], err = item.value(s, f); err != nil {
 			return err
@@ -111,7 +115,12 @@ func (s *session) writeStatus(f *mailbox.Folder, items []statusItem) error {
 		if i > 0 {
 			s.enc.Raw(" ")
 		}
-		s.enc.Raw(item.name).Raw(" ").Number(values[i])
+		s.enc.Raw(item.name).Raw(" ")
+		if item.text != nil {
+			s.enc.Raw(item.text(f))
+		} else {
+			s.enc.Number(values[i])
+		}
 	}
 	s.enc.Raw(")\r\n")
 	return nil

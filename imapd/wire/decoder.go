@@ -148,6 +148,16 @@ func (d *Decoder) SP() bool {
 // Peek reports whether the next octet is c.
 func (d *Decoder) Peek(c byte) bool { return d.peek() == c && d.err == nil }
 
+// PeekAll reports whether the next octets are s, which must be shorter than a
+// line's end and what is before it.
+func (d *Decoder) PeekAll(s string) bool {
+	if d.peek() != s[0] || d.err != nil {
+		return false
+	}
+	b, err := d.r.Peek(len(s))
+	return err == nil && string(b) == s
+}
+
 // AtEnd reports whether the line ends here. It is true after an error too, so
 // that loops over arguments come to an end.
 func (d *Decoder) AtEnd() bool {

@@ -1,0 +1,25 @@
+package imapd
+
+import "github.com/emersion/go-imap/v2"
+
+// preview brings PREVIEW (RFC 8970): the first words of a message. They are
+// stored with it, so LAZY makes no difference.
+func preview() extension {
+	return extension{
+		name: imap.CapPreview,
+		fetch: []fetchItem{{"PREVIEW", func(s *session) fetchAtt {
+			if s.dec.PeekAll(" (") {
+				s.dec.SP()
+				s.dec.List(func() {
+					if word := s.dec.Keyword(); word != "LAZY" {
+						s.dec.Failf("unknown modifier of PREVIEW %.40q", word)
+					}
+				})
+			}
+			return fetchAtt{facts: true, write: func(s *session, m *fetched) error {
+				s.enc.Raw("PREVIEW ").String(string(m.facts.Preview))
+				return nil
+			}}
+		}}},
+	}
+}
