@@ -34,6 +34,8 @@ type upload struct {
 	folder mailbox.FolderID
 	all    []mailbox.Intake
 	size   int64
+	// refused is why a message will not be taken, whatever it is.
+	refused error
 }
 
 func (u *upload) close() {
@@ -141,6 +143,8 @@ func (s *session) mayReceive(u *upload, name string, literal *wire.Literal) erro
 		return no("TRYCREATE", "%v", err)
 	case err != nil:
 		return err
+	case u.refused != nil:
+		return u.refused
 	case literal.Size > store.MaxMessage():
 		return no("TOOBIG", "a message may have %d octets", store.MaxMessage())
 	case literal.Size == 0:

@@ -83,6 +83,7 @@ func extensions() []extension {
 		saveDate(),
 		preview(),
 		progress(),
+		replacing(),
 		{name: imap.CapUTF8Accept, enable: true},
 	}
 }

@@ -83,7 +83,7 @@ func (p *searchParser) key() mailbox.Query {
 func (v *view) uidTest(set wire.Set, uid bool) mailbox.Query {
 	q := mailbox.Query{Test: mailbox.TestUID, UIDs: []mailbox.UIDRange{}}
 	v.each(set, uid, func(lo, hi int) {
-		q.UIDs = append(q.UIDs, mailbox.UIDRange{First: v.uids[lo], Last: v.uids[hi-1]})
+		q.UIDs = append(q.UIDs, mailbox.UIDRange{First: v.uids.at(lo), Last: v.uids.at(hi - 1)})
 	})
 	return q
 }

@@ -82,7 +82,7 @@ func (s *session) claimRecent(f mailbox.Folder) {
 }
 
 func (s *session) writeExists() {
-	s.enc.Raw("* ").Number(uint64(len(s.view.uids))).Raw(" EXISTS\r\n")
+	s.enc.Raw("* ").Number(uint64(s.view.uids.len())).Raw(" EXISTS\r\n")
 	if !s.has(imap.CapIMAP4rev2) {
 		s.enc.Raw("* ").Number(uint64(s.view.countRecent())).Raw(" RECENT\r\n")
 	}

@@ -14,7 +14,7 @@ type view struct {
 	folder   mailbox.FolderID
 	readOnly bool
 
-	uids    []mailbox.UID // in order: uids[n-1] is message n
+	uids    uidList
 	gone    []mailbox.UID // in order, expunged in the store, the client not told
 	next    mailbox.UID   // UIDs from here on are unknown to the client
 	modSeq  mailbox.ModSeq
@@ -31,24 +31,24 @@ type view struct {
 func newView(snap mailbox.Snapshot, bell <-chan struct{}) *view {
 	v := &view{
 		folder: snap.Folder.ID,
-		uids:   make([]mailbox.UID, len(snap.Entries)),
 		next:   snap.Folder.UIDNext,
 		modSeq: snap.Folder.HighestModSeq,
 
 		keywords: len(snap.Folder.Keywords),
 		bell:     bell,
 	}
-	for i, e := range snap.Entries {
-		v.uids[i] = e.UID
+	for _, e := range snap.Entries {
+		v.uids.add(e.UID)
 	}
+	v.uids.runs = slices.Clip(v.uids.runs)
 	return v
 }
 
 // number returns the sequence number of a message, 0 if the client does not
 // know it.
 func (v *view) number(uid mailbox.UID) uint32 {
-	i, ok := slices.BinarySearch(v.uids, uid)
-	if !ok {
+	i, found := v.uids.find(uid)
+	if !found {
 		return 0
 	}
 	return uint32(i + 1)
@@ -58,7 +58,8 @@ func (v *view) number(uid mailbox.UID) uint32 {
 // that do not exist are an error when nothing of their range does (RFC 9051
 // section 9: seq-number), UIDs that do not exist never are.
 func (v *view) pick(set wire.Set, uid bool) ([]mailbox.UID, error) {
-	if len(v.uids) == 0 && !uid && !set.Saved {
+	n := uint32(v.uids.len())
+	if n == 0 && !uid && !set.Saved {
 		for _, r := range set.Ranges {
 			if r.First != 0 && r.Last != 0 {
 				return nil, bad("there is no message %d", r.First)
@@ -68,13 +69,13 @@ func (v *view) pick(set wire.Set, uid bool) ([]mailbox.UID, error) {
 	}
 	if !uid && !set.Saved {
 		for _, r := range set.Ranges {
-			if n := uint32(len(v.uids)); r.First > n && (r.Last > n || r.First == r.Last) {
+			if r.First > n && (r.Last > n || r.First == r.Last) {
 				return nil, bad("there is no message %d", r.First)
 			}
 		}
 	}
 	var out []mailbox.UID
-	v.each(set, uid, func(lo, hi int) { out = append(out, v.uids[lo:hi]...) })
+	v.each(set, uid, func(lo, hi int) { out = v.uids.appendTo(slices.Grow(out, hi-lo), lo, hi) })
 	return out, nil
 }
 
@@ -85,19 +86,15 @@ func (v *view) each(set wire.Set, uid bool, f func(lo, hi int)) {
 	case set.Saved:
 		uid = true
 	case uid:
-		last := mailbox.UID(0)
-		if n := len(v.uids); n > 0 {
-			last = v.uids[n-1]
-		}
-		ranges = set.Resolve(uint32(last))
+		ranges = set.Resolve(uint32(v.uids.last()))
 	default:
-		ranges = set.Resolve(uint32(len(v.uids)))
+		ranges = set.Resolve(uint32(v.uids.len()))
 	}
 	for _, r := range ranges {
-		lo, hi := int(r.First)-1, min(int(r.Last), len(v.uids))
+		lo, hi := int(r.First)-1, min(int(r.Last), v.uids.len())
 		if uid {
-			lo, _ = slices.BinarySearch(v.uids, mailbox.UID(r.First))
-			n, found := slices.BinarySearch(v.uids, mailbox.UID(r.Last))
+			lo, _ = v.uids.find(mailbox.UID(r.First))
+			n, found := v.uids.find(mailbox.UID(r.Last))
 			if hi = n; found {
 				hi++
 			}
@@ -141,7 +138,7 @@ func (v *view) note(c mailbox.Changes) (added int) {
 	for _, e := range c.Changed {
 		switch {
 		case e.UID >= v.next:
-			v.uids = append(v.uids, e.UID)
+			v.uids.add(e.UID)
 			added++
 		case slices.Contains(v.own, e.ModSeq):
 		default:
@@ -163,18 +160,11 @@ func (v *view) note(c mailbox.Changes) (added int) {
 // sequence numbers they had, highest first: told in that order, none of them
 // changes another.
 func (v *view) expunge() []uint32 {
-	numbers := make([]uint32, 0, len(v.gone))
-	kept := v.uids[:0]
-	gone := v.gone
-	for i, uid := range v.uids {
-		if len(gone) > 0 && gone[0] == uid {
-			gone = gone[1:]
-			numbers = append(numbers, uint32(i+1))
-			continue
-		}
-		kept = append(kept, uid)
+	numbers := make([]uint32, len(v.gone))
+	for i, uid := range v.gone {
+		numbers[i] = v.number(uid)
 	}
-	v.uids, v.gone = kept, nil
+	v.uids, v.gone = v.uids.without(v.gone), nil
 	slices.Reverse(numbers)
 	return numbers
 }

@@ -30,6 +30,8 @@ type Placement struct {
 	Date     time.Time // INTERNALDATE; zero is now
 	// Uncounted lets the message in though the account is over its quota.
 	Uncounted bool
+	// Replaces is a message of the account that this one takes the place of.
+	Replaces *Replaced
 }
 
 // Placed tells where a copy came to lie, in the order of Intake.Place.
@@ -244,6 +246,11 @@ func (tx *tx) accept(st *staged) (Accepted, error) {
 			return out, err
 		}
 		out.Placed = append(out.Placed, Placed{p.Account, f.ID, f.UIDValidity, f.UIDNext - 1})
+		if p.Replaces != nil {
+			if err := tx.replace(p.Account, *p.Replaces); err != nil {
+				return out, err
+			}
+		}
 	}
 	for i := range st.Queue {
 		if err := tx.enqueue(st.id, st.what.facts.Size, st.Queue[i]); err != nil {
@@ -266,6 +273,11 @@ func (tx *tx) admit(p *Placement, size int64) error {
 	a, err := tx.account(p.Account)
 	if err != nil {
 		return err
+	}
+	if p.Replaces != nil {
+		if _, _, err := tx.replaceable(p.Account, *p.Replaces); err != nil {
+			return err
+		}
 	}
 	if a.Quota > 0 && !p.Uncounted {
 		st, err := tx.state(p.Account)
