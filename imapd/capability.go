@@ -84,6 +84,7 @@ func extensions() []extension {
 		preview(),
 		progress(),
 		replacing(),
+		unauthenticate(),
 		{name: imap.CapUTF8Accept, enable: true},
 	}
 }
