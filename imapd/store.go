@@ -61,24 +61,23 @@ func runStore(ctx context.Context, s *session, c *call) error {
 	}
 	// RFC 9051 section 6.4.6: .SILENT leaves out what the client can work out
 	// for itself, so not the flags of messages that others changed, too.
-	before := make(map[mailbox.UID]mailbox.Entry)
+	var before []mailbox.Entry // in UID order
 	if silent {
-		entries, err := s.srv.opts.Store.Entries(s.account.ID, s.view.folder, uids)
-		if err != nil {
+		if before, err = s.srv.opts.Store.Entries(s.account.ID, s.view.folder, uids); err != nil {
 			return err
 		}
-		for _, e := range entries {
-			if e.ModSeq <= s.view.modSeq {
-				before[e.UID] = e
-			}
-		}
+		before = slices.DeleteFunc(before, func(e mailbox.Entry) bool { return e.ModSeq > s.view.modSeq })
 	}
 	done, err := s.setFlags(ctx, uids, u)
 	if err != nil {
 		return err
 	}
 	for _, e := range done.Entries {
-		if known, ok := before[e.UID]; ok {
+		for len(before) > 0 && before[0].UID < e.UID {
+			before = before[1:]
+		}
+		if len(before) > 0 && before[0].UID == e.UID {
+			known := before[0]
 			if flags, keywords := expected(known, u, &done.Folder); flags == e.Flags && keywords == e.Keywords {
 				// The client knows all but the modseq (RFC 7162 section 3.1.3).
 				if s.modSeqs && (u.UnchangedSince != nil || slices.Contains(done.ModSeqs, e.ModSeq)) {
