@@ -32,8 +32,9 @@ type Options struct {
 
 // Server is port 25. It may serve several listeners.
 type Server struct {
-	opt  Options
-	smtp *smtp.Server
+	opt    Options
+	smtp   *smtp.Server
+	probes probes
 }
 
 // New makes a Server.
@@ -48,7 +49,10 @@ func New(opt Options) *Server {
 	s := &Server{opt: opt}
 	s.smtp = smtp.NewServer(smtp.Options{
 		NewSession: func(_ context.Context, c *smtp.Conn) (smtp.Session, error) {
-			return &session{Options: &s.opt, conn: c}, nil
+			if s.probes.blocked(c.Peer()) {
+				return nil, errProbing
+			}
+			return &session{Options: &s.opt, probes: &s.probes, conn: c}, nil
 		},
 		Hostname: opt.Hostname,
 		TLS:      opt.TLS,

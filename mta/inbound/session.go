@@ -16,7 +16,8 @@ import (
 // session is one connection's transactions.
 type session struct {
 	*Options
-	conn *smtp.Conn
+	probes *probes
+	conn   *smtp.Conn
 
 	from    smtp.Path
 	params  smtp.MailParams
@@ -79,15 +80,24 @@ func (s *session) nullMX(ctx context.Context, from smtp.Path) bool {
 }
 
 // Rcpt resolves a recipient.
-func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error {
+func (s *session) Rcpt(ctx context.Context, to smtp.Path, p smtp.RcptParams) error {
 	accounts, err := s.resolve(to)
 	if err == nil {
+		s.probes.right(s.conn.Peer())
 		s.to = append(s.to, recipient{to, p, accounts})
 		return nil
 	}
 	var r smtp.Reply
 	if errors.As(err, &r) {
 		s.note(to, r)
+	}
+	if r == errNoUser || r == errRelay {
+		pause, blocked := s.probes.wrong(s.conn.Peer())
+		rest(ctx, pause)
+		if blocked {
+			s.Log.Warn("sent away for asking after addresses that are not here", "peer", s.conn.Peer())
+			return errProbing
+		}
 	}
 	return err
 }
