@@ -64,6 +64,11 @@ func signedWhenPresent() []string {
 // section 8.15). A key that is none is ErrKey. Without keys there is nothing
 // to do and the result is empty.
 func Sign(message io.Reader, domain string, keys []Key) ([]byte, error) {
+	return new(Keyring).Sign(message, domain, keys)
+}
+
+// Sign is the function Sign with keys that are read only once.
+func (k *Keyring) Sign(message io.Reader, domain string, keys []Key) ([]byte, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -85,19 +90,19 @@ func Sign(message io.Reader, domain string, keys []Key) ([]byte, error) {
 		}
 	}()
 	writers := make([]io.Writer, 0, len(keys))
-	for _, k := range keys {
-		signer, err := parseKey(k.PKCS8)
+	for _, key := range keys {
+		signer, err := k.signer(key.PKCS8)
 		if err != nil {
-			return nil, fmt.Errorf("sign for %s with %s: %w", domain, k.Selector, err)
+			return nil, fmt.Errorf("sign for %s with %s: %w", domain, key.Selector, err)
 		}
 		s, err := dkim.NewSigner(&dkim.SignOptions{
-			Domain: domain, Selector: k.Selector, Signer: signer,
+			Domain: domain, Selector: key.Selector, Signer: signer,
 			HeaderCanonicalization: dkim.CanonicalizationRelaxed,
 			BodyCanonicalization:   dkim.CanonicalizationRelaxed,
 			HeaderKeys:             fields,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("sign for %s with %s: %w", domain, k.Selector, err)
+			return nil, fmt.Errorf("sign for %s with %s: %w", domain, key.Selector, err)
 		}
 		signers = append(signers, s)
 		writers = append(writers, s)

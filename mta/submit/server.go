@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"roost/mailbox"
+	"roost/mta/msgauth"
 	"roost/mta/smtp"
 )
 
@@ -38,6 +39,7 @@ type Server struct {
 	opt      Options
 	smtp     *smtp.Server
 	failures failures
+	keyring  msgauth.Keyring
 }
 
 // New makes a Server.
@@ -48,7 +50,7 @@ func New(opt Options) *Server {
 	s := &Server{opt: opt}
 	s.smtp = smtp.NewServer(smtp.Options{
 		NewSession: func(_ context.Context, c *smtp.Conn) (smtp.Session, error) {
-			return &session{Options: &s.opt, failures: &s.failures, conn: c}, nil
+			return &session{Options: &s.opt, failures: &s.failures, keyring: &s.keyring, conn: c}, nil
 		},
 		Hostname: opt.Hostname,
 		TLS:      opt.TLS,

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"roost/mailbox"
+	"roost/mta/msgauth"
 	"roost/mta/smtp"
 )
 
@@ -16,6 +17,7 @@ import (
 type session struct {
 	*Options
 	failures *failures
+	keyring  *msgauth.Keyring
 	conn     *smtp.Conn
 	account  mailbox.Account // ID 0: nobody is logged in
 	failed   int             // wrong passwords

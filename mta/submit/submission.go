@@ -88,7 +88,7 @@ func (m *submission) sign() error {
 	for _, k := range d.Keys {
 		keys = append(keys, msgauth.Key{Selector: k.Selector, PKCS8: k.Private})
 	}
-	signatures, err := msgauth.Sign(io.MultiReader(strings.NewReader(string(m.fields)), m.body()), m.author, keys)
+	signatures, err := m.keyring.Sign(io.MultiReader(strings.NewReader(string(m.fields)), m.body()), m.author, keys)
 	if errors.Is(err, msgauth.ErrHeader) {
 		return badHeader("it cannot be signed")
 	}
