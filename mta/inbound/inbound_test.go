@@ -228,6 +228,25 @@ func (p *post) player() *smtptest.Player {
 			if got := p.inbox(mailbox.Address(addr)); fmt.Sprint(len(got)) != n {
 				p.t.Errorf("%s has %d messages, want %s", addr, len(got), n)
 			}
+		case "JUNK":
+			addr, n, _ := strings.Cut(arg, " ")
+			if got := p.holds(mailbox.Address(addr), "Junk"); fmt.Sprint(len(got)) != n {
+				p.t.Errorf("%s has %d messages in Junk, want %s", addr, len(got), n)
+			}
+		case "RULE":
+			// allow or block, whom, and for which account
+			words := append(strings.Fields(arg), "")
+			r := mailbox.Rule{Sender: words[1], Block: words[0] == "block"}
+			if words[2] != "" {
+				a, err := p.store.Account(mailbox.Address(words[2]))
+				if err != nil {
+					p.t.Fatal(err)
+				}
+				r.Account = a.ID
+			}
+			if err := p.store.SetRule(p.t.Context(), r); err != nil {
+				p.t.Fatal(err)
+			}
 		case "OUTBOX":
 			rows, err := p.store.Outbox()
 			if err != nil {
