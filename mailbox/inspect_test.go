@@ -9,9 +9,9 @@ import (
 )
 
 // TestMain lets the test binary be the process that looks at a damaged file, or
-// the one whose power is cut.
+// one that is killed.
 func TestMain(m *testing.M) {
-	if known, err := powerChild(); known {
+	if known, err := asChild(); known {
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

@@ -45,6 +45,9 @@ type dirSource struct {
 }
 
 func openBackupDir(dir string) (*dirSource, error) {
+	if err := finishBackup(dir); err != nil {
+		return nil, err
+	}
 	b, err := os.ReadFile(filepath.Join(dir, manifestName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, faultf(ErrNotFound, "there is no backup in %s: it has no %s", dir, manifestName)
@@ -94,12 +97,18 @@ var packFile = regexp.MustCompile(`^packs/[0-9]{8,10}\.pack$`)
 // maxBackupMeta is the most bytes taken of backup.json and of SHA256SUMS.
 const maxBackupMeta = 64 << 20
 
+// newSuffix is what the files of a backup are called until all of them are whole.
+const newSuffix = ".new"
+
 // receive writes a backup's files into dir and holds them against their checksums.
-// kept are the packs, with their checksums, that are in dir already and may be
+// An earlier backup in dir stays whole, whenever this one ends, until it is whole. kept are the packs, with their checksums, that are in dir already and may be
 // missing in the backup.
 func receive(ctx context.Context, src source, dir string, kept map[string]string, progress func(done, total int64)) (Manifest, error) {
 	var m Manifest
 	if err := os.MkdirAll(filepath.Join(dir, "packs"), 0o700); err != nil {
+		return m, err
+	}
+	if err := dropUnfinished(dir); err != nil {
 		return m, err
 	}
 	sums := make(map[string]string) // as computed
@@ -135,7 +144,7 @@ func receive(ctx context.Context, src source, dir string, kept map[string]string
 				}
 			}
 		case manifest != nil && (name == dbName || packFile.MatchString(name)):
-			sum, err := receiveFile(ctx, filepath.Join(dir, name), size, r, func(n int64) {
+			sum, err := receiveFile(ctx, filepath.Join(dir, name+newSuffix), size, r, func(n int64) {
 				if done += n; progress != nil {
 					progress(done, total)
 				}
@@ -166,13 +175,70 @@ func receive(ctx context.Context, src source, dir string, kept map[string]string
 	if sums[dbName] == "" {
 		return m, faultf(ErrCorrupt, "the backup is without %s", dbName)
 	}
-	return m, writeMeta(dir, manifest, sums)
+	if err := writeMeta(dir, manifest, sums); err != nil {
+		return m, err
+	}
+	return m, finishBackup(dir)
 }
+
+// finishBackup gives the files of a backup that is whole their names: it is, once
+// its SHA256SUMS is there.
+func finishBackup(dir string) error {
+	path := filepath.Join(dir, sumsName)
+	b, err := os.ReadFile(path + newSuffix)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	sums, err := parseSums(b)
+	if err != nil {
+		return err
+	}
+	for name := range sums {
+		if name != dbName && name != manifestName && !packFile.MatchString(name) {
+			return faultf(ErrCorrupt, "this is not a backup of Roost: %q is in it", name)
+		}
+		to := filepath.Join(dir, name)
+		if err := os.Rename(to+newSuffix, to); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if err := errors.Join(syncDir(filepath.Join(dir, "packs")), syncDir(dir)); err != nil {
+		return err
+	}
+	if err := os.Rename(path+newSuffix, path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// dropUnfinished removes what is left of a backup that never was whole.
+func dropUnfinished(dir string) error {
+	if err := finishBackup(dir); err != nil {
+		return err
+	}
+	for _, pattern := range []string{"*" + newSuffix, "packs/*" + newSuffix, "*" + newSuffix + partSuffix, "packs/*" + newSuffix + partSuffix} {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := os.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+const partSuffix = ".part"
 
 // receiveFile writes a file under a name of its own first, so that one which was
 // there stays until the new one is whole.
 func receiveFile(ctx context.Context, path string, size int64, r io.Reader, progress func(n int64)) (string, error) {
-	f, err := os.OpenFile(path+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(path+partSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return "", err
 	}
@@ -196,7 +262,7 @@ func receiveFile(ctx context.Context, path string, size int64, r io.Reader, prog
 	if err := f.Sync(); err != nil {
 		return "", err
 	}
-	if err := os.Rename(path+".part", path); err != nil {
+	if err := os.Rename(path+partSuffix, path); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(hash.Sum(nil)), syncDir(filepath.Dir(path))
@@ -244,8 +310,11 @@ func writeMeta(dir string, manifest []byte, sums map[string]string) error {
 	}) {
 		b = fmt.Appendf(b, "%s  %s\n", sums[name], name)
 	}
-	for name, b := range map[string][]byte{manifestName: manifest, sumsName: b} {
-		if _, err := receiveFile(context.Background(), filepath.Join(dir, name), int64(len(b)), bytes.NewReader(b), func(int64) {}); err != nil {
+	for _, f := range []struct {
+		name string
+		b    []byte
+	}{{manifestName, manifest}, {sumsName, b}} { // in this order, see finishBackup
+		if _, err := receiveFile(context.Background(), filepath.Join(dir, f.name+newSuffix), int64(len(f.b)), bytes.NewReader(f.b), func(int64) {}); err != nil {
 			return err
 		}
 	}
@@ -267,6 +336,9 @@ func BackupHas(dir string) (map[string]int64, error) {
 }
 
 func keptSums(dir string) (map[string]string, error) {
+	if err := finishBackup(dir); err != nil {
+		return nil, err
+	}
 	b, err := os.ReadFile(filepath.Join(dir, sumsName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -285,8 +357,8 @@ func keptSums(dir string) (map[string]string, error) {
 
 // ReceiveBackup writes a backup that WriteTar makes, without the packs that
 // BackupHas told, as files into a directory, where `sha256sum -c SHA256SUMS` and
-// RestoreDir find them. Until a file is whole the earlier one stays; packs that
-// the backup does not need any more are removed at the end.
+// RestoreDir find them. Until all of it is whole, an earlier backup that is there
+// stays; packs that are not needed any more are removed at the end.
 func ReceiveBackup(ctx context.Context, r io.Reader, dir string, progress func(done, total int64)) (Manifest, error) {
 	kept, err := keptSums(dir)
 	if err != nil {
