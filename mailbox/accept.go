@@ -270,32 +270,51 @@ func (tx *tx) accept(st *staged) (Accepted, error) {
 
 // admit holds a placement against its account before the first put.
 func (tx *tx) admit(p *Placement, size int64) error {
-	a, err := tx.account(p.Account)
-	if err != nil {
-		return err
-	}
 	if p.Replaces != nil {
 		if _, _, err := tx.replaceable(p.Account, *p.Replaces); err != nil {
 			return err
 		}
 	}
-	if a.Quota > 0 && !p.Uncounted {
-		st, err := tx.state(p.Account)
+	use := p.Use
+	if p.Folder != 0 {
+		f, err := tx.folder(p.Account, p.Folder)
 		if err != nil {
 			return err
 		}
-		if st.bytes+size > a.Quota {
-			return faultf(ErrOverQuota, "the mailboxes of %s are full", a.Address)
-		}
+		use = f.Use
 	}
-	if p.Folder != 0 {
-		_, err = tx.folder(p.Account, p.Folder)
+	if p.Uncounted {
+		size = 0
+	}
+	err := tx.roomFor(p.Account, use, size)
+	if err != nil || p.Folder != 0 {
 		return err
 	}
 	if p.Name != "" {
 		p.Name, err = checkName(p.Name)
 	}
 	return err
+}
+
+// roomFor holds an account's quota against what is to come. \Sent may exceed it by
+// a tenth: what has been sent is to be found there.
+func (tx *tx) roomFor(id AccountID, use SpecialUse, size int64) error {
+	a, err := tx.account(id)
+	if err != nil || a.Quota == 0 || size == 0 {
+		return err
+	}
+	st, err := tx.state(id)
+	if err != nil {
+		return err
+	}
+	most := a.Quota
+	if use == UseSent {
+		most += a.Quota / 10
+	}
+	if st.bytes+size > most {
+		return faultf(ErrOverQuota, "the mailboxes of %s are full", a.Address)
+	}
+	return nil
 }
 
 func (tx *tx) target(p *Placement) (Folder, error) {

@@ -202,12 +202,15 @@ func (s *Store) RemoveAccount(ctx context.Context, addr Address) error {
 				return faultf(ErrInvalid, "%s is the last administrator; make somebody else one first", addr)
 			}
 		}
+		if err := tx.forgetAccount(row.ID); err != nil {
+			return err
+		}
 		folders, err := tx.folders(row.ID)
 		if err != nil {
 			return err
 		}
 		for _, f := range folders {
-			if err := tx.dropFolder(row.ID, f); err != nil {
+			if err := tx.dropFolder(row.ID, f, false); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
+	"time"
 )
 
 // Snapshot is a mailbox at one moment.
@@ -112,7 +113,7 @@ func (s *Store) Expunge(ctx context.Context, id AccountID, folder FolderID, uids
 	for part := range slices.Chunk(want, expungePiece) {
 		done := new(Expunged)
 		parts = append(parts, done)
-		pieces = append(pieces, expunge(done, id, folder, part))
+		pieces = append(pieces, expunge(done, id, folder, part, Deleted))
 	}
 	n, err := s.updatePieces(ctx, pieces)
 	for _, p := range parts[:n] {
@@ -123,8 +124,8 @@ func (s *Store) Expunge(ctx context.Context, id AccountID, folder FolderID, uids
 }
 
 // expunge is one piece of Expunge: it removes those of some messages that are
-// still there and \Deleted.
-func expunge(out *Expunged, id AccountID, folder FolderID, uids []UID) func(*tx) error {
+// still there and have the flags.
+func expunge(out *Expunged, id AccountID, folder FolderID, uids []UID, flags Flags) func(*tx) error {
 	return func(tx *tx) error {
 		*out = Expunged{}
 		f, err := tx.folder(id, folder)
@@ -141,23 +142,30 @@ func expunge(out *Expunged, id AccountID, folder FolderID, uids []UID) func(*tx)
 				return err
 			}
 			for _, e := range block {
-				if _, ok := slices.BinarySearch(uids, e.UID); ok && e.Flags&Deleted != 0 {
+				if _, ok := slices.BinarySearch(uids, e.UID); ok && e.Flags&flags == flags {
 					gone = append(gone, e)
 					out.UIDs = append(out.UIDs, e.UID)
 				}
 			}
 		}
 		if len(gone) > 0 {
-			f, err = tx.removeEntries(id, f, gone)
+			keep, err := tx.keeps()
+			if err != nil {
+				return err
+			}
+			if f, err = tx.removeEntries(id, f, gone, keep); err != nil {
+				return err
+			}
 		}
 		out.Folder = f
-		return err
+		return nil
 	}
 }
 
 // removeEntries takes messages (in UID order) out of a mailbox, leaving a row
-// that tells of it.
-func (tx *tx) removeEntries(id AccountID, f Folder, gone []Entry) (Folder, error) {
+// that tells of it. With keep they can be had back, see Undelete; otherwise their
+// rows go, and somebody else has what they had of their bodies.
+func (tx *tx) removeEntries(id AccountID, f Folder, gone []Entry, keep bool) (Folder, error) {
 	modSeq, err := tx.advance(id)
 	if err != nil {
 		return f, err
@@ -181,11 +189,8 @@ func (tx *tx) removeEntries(id AccountID, f Folder, gone []Entry) (Folder, error
 				continue
 			}
 			n++
-			m, err := tx.dropFacts(id, f.ID, e.UID)
+			m, err := tx.remove(id, f.ID, e.UID, keep)
 			if err != nil {
-				return f, err
-			}
-			if err := tx.release(m.Body); err != nil {
 				return f, err
 			}
 			f.count(e, -1)
@@ -203,6 +208,12 @@ func (tx *tx) removeEntries(id AccountID, f Folder, gone []Entry) (Folder, error
 		}
 		left = left[n:]
 	}
+	if keep {
+		k := kept{when: time.Now(), account: id, folder: f.ID, modSeq: modSeq, name: f.Name, keywords: f.Keywords, entries: gone}
+		if err := tx.putKept(&k); err != nil {
+			return f, err
+		}
+	}
 	if err := tx.put(bExpunged, expungedKey(id, f.ID, modSeq), row); err != nil {
 		return f, err
 	}
@@ -211,4 +222,16 @@ func (tx *tx) removeEntries(id AccountID, f Folder, gone []Entry) (Folder, error
 	}
 	f.HighestModSeq = modSeq
 	return f, tx.putFolder(id, f)
+}
+
+// remove takes one message's rows away, or hides them.
+func (tx *tx) remove(id AccountID, folder FolderID, uid UID, keep bool) (Facts, error) {
+	if keep {
+		return tx.hide(id, folder, uid)
+	}
+	m, err := tx.dropFacts(id, folder, uid)
+	if err != nil {
+		return m, err
+	}
+	return m, tx.release(m.Body)
 }

@@ -229,7 +229,8 @@ func (tx *tx) checkAccounts(r *Report, _ map[BodyID]int64) error {
 // checkMessages walks mailboxes, flags and messages in step: they have the same
 // key order.
 func (tx *tx) checkMessages(r *Report, refs map[BodyID]int64) error {
-	blocks := 0
+	blocks, hidden := 0, 0
+	kept := tx.checkKept(r)
 	err := tx.each(bFolders, nil, func(k, v []byte) error {
 		id := AccountID(binary.BigEndian.Uint32(k))
 		f, err := parseFolder(k, v)
@@ -269,6 +270,13 @@ func (tx *tx) checkMessages(r *Report, refs map[BodyID]int64) error {
 				r.problem("%s: message %d has no signature that a search could use", where, m.UID)
 			}
 			refs[m.Body]++
+			if isGone(v) {
+				hidden++
+				if !kept[string(k)] {
+					r.problem("%s: message %d is hidden, and no expunge tells of it", where, m.UID)
+				}
+				return nil
+			}
 			sum.Bytes += m.Size
 			facts = append(facts, Facts{UID: m.UID, Body: m.Body, Size: m.Size, Prefix: m.Prefix})
 			return nil
@@ -315,8 +323,8 @@ func (tx *tx) checkMessages(r *Report, refs map[BodyID]int64) error {
 	}
 	blocks += goneBlocks
 	for _, b := range [][]byte{bFacts, bViews} {
-		if have := tx.Bucket(b).Stats().KeyN; have != r.Messages+gone {
-			r.problem("%d rows of %s are in no mailbox", have-r.Messages-gone, b)
+		if have := tx.Bucket(b).Stats().KeyN; have != r.Messages+hidden+gone {
+			r.problem("%d rows of %s are in no mailbox", have-r.Messages-hidden-gone, b)
 		}
 	}
 	if have := tx.Bucket(bFlags).Stats().KeyN; have != blocks {

@@ -105,7 +105,7 @@ func (c *clues) row() bool {
 	if !c.haveRow {
 		c.haveRow = true
 		v := c.rows.at(c.entry.UID)
-		if v == nil {
+		if v == nil || isGone(v) {
 			c.gone = true
 			return false
 		}

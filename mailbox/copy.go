@@ -84,16 +84,8 @@ func (tx *tx) transfer(id AccountID, f, dest Folder, entries []Entry, move bool)
 		out.From = append(out.From, e.UID)
 	}
 	if !move {
-		a, err := tx.account(id)
-		if err != nil {
+		if err := tx.roomFor(id, dest.Use, bytes); err != nil {
 			return out, err
-		}
-		st, err := tx.state(id)
-		if err != nil {
-			return out, err
-		}
-		if a.Quota > 0 && st.bytes+bytes > a.Quota {
-			return out, faultf(ErrOverQuota, "the mailboxes of %s are full", a.Address)
 		}
 	}
 	for _, m := range facts {
@@ -113,7 +105,7 @@ func (tx *tx) transfer(id AccountID, f, dest Folder, entries []Entry, move bool)
 	}
 	if move {
 		var err error
-		if f, err = tx.removeEntries(id, f, entries); err != nil {
+		if f, err = tx.removeEntries(id, f, entries, false); err != nil {
 			return out, err
 		}
 	}

@@ -3,6 +3,8 @@ package mailbox
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"time"
 )
 
 // A large mailbox is deleted in two steps, so that nobody waits behind it. It
@@ -15,9 +17,13 @@ import (
 const discardPiece = 256
 
 // discard empties a mailbox that is out of sight, or leaves it to the job.
-func (tx *tx) discard(id AccountID, f Folder) error {
+func (tx *tx) discard(id AccountID, f Folder, keep bool) error {
 	prefix := folderKey(id, f.ID)
-	if f.Messages > discardPiece {
+	if keep && f.Messages > 0 || tx.hasGone(prefix) && keep {
+		r := kept{when: time.Now(), name: f.Name, keywords: f.Keywords}
+		return tx.put(bDiscarded, prefix, r.discardedValue())
+	}
+	if f.Messages > discardPiece || tx.hasGone(prefix) {
 		tx.wake = true
 		return tx.put(bDiscarded, prefix, nil)
 	}
@@ -26,6 +32,39 @@ func (tx *tx) discard(id AccountID, f Folder) error {
 			return err
 		}
 	}
+}
+
+// A row of "discarded" that has a value tells since when the mailbox is kept, its
+// name and its keywords; without one, it is to be emptied now.
+func (k *kept) discardedValue() []byte {
+	b := be64(uint64(k.when.UnixNano()))
+	return appendStrings(appendBytes(b, []byte(k.name)), k.keywords)
+}
+
+func parseDiscarded(k, v []byte) (*kept, error) {
+	if len(k) != 8 || len(v) != 0 && len(v) < 8 {
+		return nil, faultf(ErrCorrupt, "row of a deleted mailbox")
+	}
+	r := new(kept)
+	r.account, r.folder = splitFolderKey(k)
+	if len(v) == 0 {
+		return r, nil
+	}
+	d := decoder{b: v[8:]}
+	r.when = time.Unix(0, int64(binary.BigEndian.Uint64(v))).UTC()
+	r.name, r.keywords = d.string(), d.strings()
+	return r, d.err("row of a deleted mailbox")
+}
+
+// hasGone tells whether a mailbox has messages that were expunged and are kept.
+func (tx *tx) hasGone(prefix []byte) bool {
+	c := tx.Bucket(bFacts).Cursor()
+	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if isGone(v) {
+			return true
+		}
+	}
+	return false
 }
 
 // empty removes some of the rows of a mailbox; done says that none is left.
@@ -72,9 +111,17 @@ func (s *Store) emptyDiscarded(ctx context.Context) error {
 	for {
 		var prefix []byte
 		err := s.view(func(tx *tx) error {
-			k, _ := tx.Bucket(bDiscarded).Cursor().First()
-			prefix = bytes.Clone(k)
-			return nil
+			until, err := s.keptSince(tx)
+			if err != nil {
+				return err
+			}
+			return tx.each(bDiscarded, nil, func(k, v []byte) error {
+				r, err := parseDiscarded(k, v)
+				if err == nil && prefix == nil && !r.when.After(until) {
+					prefix = bytes.Clone(k)
+				}
+				return err
+			})
 		})
 		if err != nil || prefix == nil {
 			return err

@@ -12,6 +12,12 @@
 //	roost.db             a bbolt file, the store of record
 //	packs/NNNNNNNN.pack  the bytes of the messages
 //	reserve              nothing: room for flags and expunges when the disk is full
+//	snapshots/TIME.db    copies of roost.db, one an hour, some kept
+//	running              nothing: the store is open, or was not closed
+//
+// A backup (backup.go) is a tar file of roost.db and packs at one moment. Rescue
+// (rescue.go) makes a roost.db from the newest snapshot that is whole and what the
+// packs got since.
 //
 // Bodies are not in bbolt because its pages are rewritten whenever a neighbour
 // changes, a large value is copied through the heap while everyone else waits,
@@ -77,7 +83,11 @@
 //	threads        account u32, hash u64            threadRow: where a Message-ID or a base subject leads
 //	joined         account u32, thread u64          thread u64: the older one that it turned out to be part of
 //	packs          pack u32                         packRow: length, live bytes, live records
-//	discarded      account u32, mailbox u32         nothing: a mailbox that was deleted and is not empty yet
+//	discarded      account u32, mailbox u32         a mailbox that was deleted: nothing, when it is to be emptied,
+//	                                                or since when it is kept (u64), its name and keywords
+//	undelete       time u64 (unix ns), account u32, mailbox u32, modseq u64
+//	                                                what an expunge took away and can be had back: name and
+//	                                                keywords of the mailbox, entries
 //	damaged        body u64                         Damage, JSON: bodies in quarantine
 //	outbox         number u64                       Outgoing, JSON
 //	due            time u64 (unix ns), number u64   nothing: the outbox by time
@@ -127,6 +137,12 @@
 // UIDs. So a reader who knows a modseq finds all that is newer by looking at the
 // highest of each block and at the end of the expunged rows. A commit rings the
 // bells of the accounts that it changed; a bell carries no data.
+//
+// # Expunged
+//
+// An expunged message is kept for 14 days, as the settings say. Its rows stay, the
+// short one with a mark that hides it; undelete.go tells the rest. When the disk is
+// almost full, what is kept goes first.
 //
 // # Recent
 //

@@ -124,6 +124,9 @@ func TestDiskFullOfMail(t *testing.T) {
 	for _, uid := range half {
 		delete(acknowledged, uid)
 	}
+	if err := s.forgetExpunged(ctx); err != nil { // early, since there is no room
+		t.Fatal(err)
+	}
 	free()
 	// Space is back: so is delivery, and the reserve.
 	before := len(acknowledged)

@@ -252,7 +252,11 @@ func (s *Store) DeleteFolder(ctx context.Context, id AccountID, name string) err
 		if _, err := tx.advance(id); err != nil {
 			return err
 		}
-		return tx.dropFolder(id, f)
+		keep, err := tx.keeps()
+		if err != nil {
+			return err
+		}
+		return tx.dropFolder(id, f, keep)
 	})
 }
 
@@ -353,8 +357,9 @@ func (tx *tx) createFolder(id AccountID, name string, use SpecialUse, subscribe 
 	return tx.putFolder(id, f)
 }
 
-// dropFolder removes a mailbox, at once or, with many messages, bit by bit.
-func (tx *tx) dropFolder(id AccountID, f Folder) error {
+// dropFolder takes a mailbox out of sight. With keep its messages can be had back
+// for a while, see Undelete.
+func (tx *tx) dropFolder(id AccountID, f Folder, keep bool) error {
 	st, err := tx.state(id)
 	if err != nil {
 		return err
@@ -370,7 +375,7 @@ func (tx *tx) dropFolder(id AccountID, f Folder) error {
 	if err := tx.delete(bFolders, folderKey(id, f.ID)); err != nil {
 		return err
 	}
-	return tx.discard(id, f)
+	return tx.discard(id, f, keep)
 }
 
 func (tx *tx) folders(id AccountID) ([]Folder, error) {

@@ -190,6 +190,7 @@ func TestAnOperationInPiecesHeedsItsContext(t *testing.T) {
 func TestALargeMailboxIsDeletedBitByBit(t *testing.T) {
 	s, ann, _ := newStore(t, Options{})
 	ctx := context.Background()
+	keepNothing(t, s)
 	const n = 3000
 	uids := many(t, s, Placement{Account: ann.ID, Name: "Old"}, n)
 	old, err := s.FolderNamed(ann.ID, "Old")

@@ -20,7 +20,9 @@ func (s *Store) jobs() []job {
 		{name: "rewrite packs", every: 10 * time.Minute, run: s.rewritePacks},
 		{name: "reserve", every: time.Minute, run: s.keepReserve},
 		{name: "snapshot of roost.db", every: 10 * time.Minute, run: s.takeSnapshot},
-		{name: "empty deleted mailboxes", every: time.Hour, run: s.emptyDiscarded, woken: true},
+		{name: "retention", every: time.Hour, run: s.expungeOld},
+		{name: "forget expunged messages", every: time.Minute, run: s.forgetExpunged},
+		{name: "empty deleted mailboxes", every: time.Minute, run: s.emptyDiscarded, woken: true},
 	}
 }
 

@@ -64,12 +64,13 @@ func splitMessageKey(k []byte) (AccountID, FolderID, UID) {
 //
 //	body u64 | object u64 | thread u64 | size u64 | header size u32 |
 //	INTERNALDATE: unix seconds i64, zone minutes i16 | save date i64 | Date field i64, i16 |
-//	flags u8: 1 odd, 2 plain
+//	flags u8: 1 odd, 2 plain, 4 expunged and kept
 const (
 	rowLength = 65
 	noDate    = math.MinInt64
 	rowOdd    = 1
 	rowPlain  = 2
+	rowGone   = 4
 )
 
 func appendRow(b []byte, m *Facts) []byte {
@@ -223,7 +224,7 @@ func (s *Store) facts(id AccountID, folder FolderID, uids []UID, views bool, f f
 			}
 			for _, uid := range part {
 				v := rows.at(uid)
-				if v == nil {
+				if v == nil || isGone(v) {
 					continue
 				}
 				m, err := parseRow(rows.k, v)
@@ -261,7 +262,7 @@ func (s *Store) OpenMessage(id AccountID, folder FolderID, uid UID) (*Message, e
 	err := s.view(func(tx *tx) error {
 		k := messageKey(id, folder, uid)
 		v := tx.Bucket(bFacts).Get(k)
-		if v == nil {
+		if v == nil || isGone(v) {
 			return faultf(ErrNotFound, "the message was expunged")
 		}
 		var err error

@@ -199,6 +199,7 @@ func TestManyMessagesInOneCommit(t *testing.T) {
 // waits for its commit.
 func TestAPackWithAStagedMessageStays(t *testing.T) {
 	s, ann, _ := newStore(t, Options{})
+	keepNothing(t, s)
 	ctx := context.Background()
 	accept(t, s, hello(1), Placement{Account: ann.ID, Flags: Deleted})
 	spool := s.NewSpool(0)

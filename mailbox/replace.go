@@ -31,6 +31,6 @@ func (tx *tx) replace(id AccountID, r Replaced) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.removeEntries(id, f, []Entry{e})
+	_, err = tx.removeEntries(id, f, []Entry{e}, false) // a draft has many versions; none is worth keeping
 	return err
 }

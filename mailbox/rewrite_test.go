@@ -32,6 +32,7 @@ func letter(n int) string {
 func sparse(t testing.TB, s *Store, id AccountID, messages int) (left []UID) {
 	t.Helper()
 	s.packs.full = 1 << 20
+	keepNothing(t, s)
 	for n := 1; n <= messages; n++ {
 		p := Placement{Account: id, Flags: Deleted}
 		if n%10 == 0 {
@@ -287,6 +288,7 @@ func TestAPackWithAnUnknownTailIsKept(t *testing.T) {
 	s, ann, _ := newStore(t, Options{})
 	ctx := context.Background()
 	accept(t, s, hello(1), Placement{Account: ann.ID, Flags: Deleted})
+	keepNothing(t, s)
 	closeStore(t, s)
 	path := filepath.Join(s.Dir(), "packs", packName(1))
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)

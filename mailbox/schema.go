@@ -39,12 +39,13 @@ var (
 	bDamaged       = []byte("damaged")
 	bDiscarded     = []byte("discarded")
 	bRules         = []byte("rules")
+	bUndelete      = []byte("undelete")
 )
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
 	bSubscriptions, bFacts, bViews, bFlags, bExpunged, bBodies, bDigests, bSignatures, bThreads, bJoined, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
-	bDamaged, bDiscarded, bRules,
+	bDamaged, bDiscarded, bRules, bUndelete,
 }
 
 // tx is one bbolt transaction. It notes what has to happen around the commit:

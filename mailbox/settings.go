@@ -21,6 +21,11 @@ type Settings struct {
 	// MaxMessage is the size of the largest message taken, in bytes, up to 1 GB;
 	// 0 is 50 MB.
 	MaxMessage int64 `json:"max_message,omitempty"`
+
+	// Days: 0 is the default, less than 0 is never.
+	UndeleteDays int `json:"undelete_days,omitempty"` // that expunged messages are kept; 0 is 14
+	JunkDays     int `json:"junk_days,omitempty"`     // that messages stay in \Junk; 0 is 30
+	TrashDays    int `json:"trash_days,omitempty"`    // in \Trash; 0 is 30
 }
 
 func (v *Settings) maxMessage() int64 {

@@ -25,7 +25,7 @@ func (s *Store) SortKeys(id AccountID, folder FolderID, uids []UID, f func(m *Fa
 			}
 			for _, uid := range part {
 				v := rows.at(uid)
-				if v == nil {
+				if v == nil || isGone(v) {
 					continue
 				}
 				m, err := parseRow(rows.k, v)

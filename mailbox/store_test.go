@@ -34,6 +34,14 @@ func newStore(t testing.TB, o Options) (s *Store, ann, bob Account) {
 	return s, ann, bob
 }
 
+// keepNothing makes expunged messages go at once.
+func keepNothing(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.ChangeSettings(context.Background(), func(v *Settings) error { v.UndeleteDays = -1; return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func openStore(t testing.TB, dir string, o Options) *Store {
 	t.Helper()
 	s, err := Open(dir, o)
