@@ -38,6 +38,9 @@ func aliasAdd(ctx context.Context, o *Office, a *aliasAddArgs) (Alias, error) {
 		if err != nil {
 			return Alias{}, err
 		}
+		if _, err := o.Store.Domain(t.Domain()); err != nil {
+			return Alias{}, errorf(Invalid, "there is no account or alias %s here, and mail can't be forwarded to outside yet", t)
+		}
 		to, made.To = append(to, t), append(made.To, string(t))
 	}
 	have, err := aliasList(ctx, o, nil)
@@ -49,7 +52,7 @@ func aliasAdd(ctx context.Context, o *Office, a *aliasAddArgs) (Alias, error) {
 			return Alias{}, errorf(Exists, "%s exists already and goes to %s; remove it first", addr, strings.Join(h.To, ", "))
 		}
 	}
-	return made, o.Store.SetAlias(ctx, addr, to)
+	return made, o.Store.SetAlias(ctx, mailbox.Alias{Address: addr, To: to})
 }
 
 func aliasList(_ context.Context, o *Office, _ *struct{}) ([]Alias, error) {

@@ -143,6 +143,9 @@ func (s *session) loggedIn(a mailbox.Account) error {
 
 // loginFailed answers a wrong password, later each time.
 func (s *session) loginFailed(ctx context.Context, name string, err error) error {
+	if errors.Is(err, mailbox.ErrDisabled) {
+		return no("CONTACTADMIN", "%v", err) // RFC 9051 7.1
+	}
 	if !errors.Is(err, mailbox.ErrLogin) {
 		return err
 	}

@@ -174,6 +174,77 @@ func (s *Store) SetPassword(ctx context.Context, addr Address, password string) 
 	})
 }
 
+// ChangeAccount lets f change whether an account is an administrator's, whether
+// it is disabled, and its quota, in one commit. Who is disabled is signed out of
+// the panel. An error of f is returned, and nothing changes; f may run more than
+// once. Errors: ErrNotFound; ErrInvalid where no administrator could log in any
+// more.
+func (s *Store) ChangeAccount(ctx context.Context, addr Address, f func(*Account) error) (Account, error) {
+	var changed Account
+	return changed, s.update(ctx, func(tx *tx) error {
+		row, err := tx.accountAt(addr)
+		if err != nil {
+			return err
+		}
+		changed = row.Account
+		if err := f(&changed); err != nil {
+			return err
+		}
+		if changed.Quota < 0 {
+			return faultf(ErrInvalid, "a quota is a number of bytes, or 0 for none")
+		}
+		if row.Admin && !row.Disabled && (!changed.Admin || changed.Disabled) {
+			if err := tx.keepAdministrator(func(a *accountRow) bool { return a.ID == row.ID }); err != nil {
+				return err
+			}
+		}
+		if changed.Disabled && !row.Disabled {
+			if err := tx.dropTokensOf(func(a *accountRow) bool { return a.ID == row.ID }); err != nil {
+				return err
+			}
+		}
+		changed.ID, changed.Address, changed.Created = row.ID, row.Address, row.Created
+		row.Account = changed
+		tx.ring(row.ID)
+		return tx.putJSON(bAccounts, be32(uint32(row.ID)), row)
+	})
+}
+
+// keepAdministrator refuses to lose the last administrator who can log in. Lost
+// are those that it is asked about.
+func (tx *tx) keepAdministrator(lost func(*accountRow) bool) error {
+	var last *accountRow
+	stay := false
+	err := tx.eachAccount(func(row *accountRow) error {
+		off, err := tx.disabled(row)
+		able := row.Admin && off == nil
+		switch {
+		case !lost(row):
+			stay = stay || able
+		case able:
+			last = row
+		}
+		return err
+	})
+	if err == nil && last != nil && !stay {
+		err = faultf(ErrInvalid, "%s is the last administrator; make somebody else one first: roost account promote ADDRESS", last.Address)
+	}
+	return err
+}
+
+// dropTokensOf signs accounts out.
+func (tx *tx) dropTokensOf(which func(*accountRow) bool) error {
+	ids := make(map[AccountID]bool)
+	err := tx.eachAccount(func(row *accountRow) error {
+		ids[row.ID] = which(row)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return tx.dropTokens(func(t *Token) bool { return ids[t.Account] })
+}
+
 // RemoveAccount removes an account with its address, devices, mailboxes and
 // all mail in them. The last administrator can't be removed while other
 // accounts exist (ErrInvalid); ErrNotFound.
@@ -183,23 +254,9 @@ func (s *Store) RemoveAccount(ctx context.Context, addr Address) error {
 		if err != nil {
 			return err
 		}
-		if row.Admin {
-			admins, others := 0, 0
-			err := tx.eachAccount(func(r *accountRow) error {
-				switch {
-				case r.ID == row.ID:
-				case r.Admin:
-					admins++
-				default:
-					others++
-				}
-				return nil
-			})
-			if err != nil {
+		if tx.Bucket(bAccounts).Stats().KeyN > 1 {
+			if err := tx.keepAdministrator(func(a *accountRow) bool { return a.ID == row.ID }); err != nil {
 				return err
-			}
-			if admins == 0 && others > 0 {
-				return faultf(ErrInvalid, "%s is the last administrator; make somebody else one first", addr)
 			}
 		}
 		if err := tx.forgetAccount(row.ID); err != nil {

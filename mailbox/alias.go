@@ -4,66 +4,84 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"time"
 )
 
-// Alias is an address whose mail goes to other addresses.
+// Alias is an address whose mail goes to other addresses, here or elsewhere.
 type Alias struct {
 	Address Address   `json:"address"`
 	To      []Address `json:"to"`
+	Expires time.Time `json:"expires,omitzero"` // no mail is taken from then on; zero is never
 }
+
+// Expired tells whether the alias is over.
+func (a *Alias) Expired(now time.Time) bool { return !a.Expires.IsZero() && !now.Before(a.Expires) }
 
 // addressRow is what an address of ours stands for: an account, or an alias.
 type addressRow struct {
 	Account AccountID `json:"account,omitempty"`
 	To      []Address `json:"to,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
 }
 
-// Postmaster is the address without a domain that every SMTP server must take
-// mail for (RFC 5321 4.5.1).
-const Postmaster Address = "postmaster"
+func (r *addressRow) expired(now time.Time) bool {
+	return !r.Expires.IsZero() && !now.Before(r.Expires)
+}
 
-// Limits on aliases, so that a lookup stays small whatever points to whatever.
-const (
-	maxAliasTargets = 200
-	maxAliasDepth   = 10
-)
+const maxAliasTargets = 200
 
-// SetAlias makes an alias, or gives it other targets. Errors: ErrNotFound when
-// its domain or a target is not ours, ErrExists when an account has the
-// address, ErrInvalid for no targets or more than 200.
-func (s *Store) SetAlias(ctx context.Context, addr Address, to []Address) error {
-	to = slices.Clone(to)
+// SetAlias makes an alias, or gives it other targets and another end. Targets
+// elsewhere keep the case of their local parts (see ParseTarget). Errors:
+// ErrNotFound when its domain is not ours or nobody here has a target, ErrExists
+// when an account has the address, ErrInvalid for no targets or more than 200.
+func (s *Store) SetAlias(ctx context.Context, a Alias) error {
+	to := slices.Clone(a.To)
 	slices.Sort(to)
 	to = slices.Compact(to)
 	if len(to) == 0 || len(to) > maxAliasTargets {
 		return faultf(ErrInvalid, "an alias has 1 to %d targets", maxAliasTargets)
 	}
 	return s.update(ctx, func(tx *tx) error {
-		if tx.Bucket(bDomains).Get([]byte(addr.Domain())) == nil {
-			return faultf(ErrNotFound, "the domain %s is not one of ours; add it first: roost domain add %[1]s", addr.Domain())
-		}
-		a, err := tx.address(addr)
+		d, err := tx.delivery(a.Address.Domain())
 		if err != nil {
 			return err
 		}
-		if a != nil && a.Account != 0 {
-			return faultf(ErrExists, "%s is an account", addr)
+		if d == nil {
+			return faultf(ErrNotFound, "the domain %s is not one of ours; add it first: roost domain add %[1]s", a.Address.Domain())
+		}
+		row, err := tx.address(a.Address)
+		if err != nil {
+			return err
+		}
+		if row != nil && row.Account != 0 {
+			return faultf(ErrExists, "%s is an account", a.Address)
 		}
 		for _, t := range to {
-			if t == addr {
-				return faultf(ErrInvalid, "the alias %s can't lead to itself", addr)
+			if t == a.Address {
+				return faultf(ErrInvalid, "the alias %s can't lead to itself", a.Address)
 			}
-			if a, err := tx.address(t.Base()); err != nil {
+			if err := tx.checkTarget(t); err != nil {
 				return err
-			} else if a == nil {
-				return faultf(ErrNotFound, "there is no account or alias %s here, and mail can't be forwarded to outside yet", t)
 			}
 		}
-		return tx.putJSON(bAddresses, []byte(addr), &addressRow{To: to})
+		return tx.putJSON(bAddresses, []byte(a.Address), &addressRow{To: to, Expires: a.Expires.UTC()})
 	})
 }
 
-// Aliases lists the aliases by address.
+// checkTarget holds against slips: a target in a domain of ours is there.
+func (tx *tx) checkTarget(t Address) error {
+	d, err := tx.delivery(t.Domain())
+	if err != nil || d == nil {
+		return err // elsewhere
+	}
+	row, _, err := tx.lookup(t.fold(), d.separators())
+	if err == nil && row == nil && !t.isRole() {
+		err = faultf(ErrNotFound, "there is no account or alias %s here", t)
+	}
+	return err
+}
+
+// Aliases lists the aliases by address, also those that have expired.
 func (s *Store) Aliases() ([]Alias, error) {
 	var all []Alias
 	err := s.view(func(tx *tx) error {
@@ -73,7 +91,7 @@ func (s *Store) Aliases() ([]Alias, error) {
 				return err
 			}
 			if a.Account == 0 {
-				all = append(all, Alias{Address(k), a.To})
+				all = append(all, Alias{Address(k), a.To, a.Expires})
 			}
 			return nil
 		})
@@ -93,87 +111,6 @@ func (s *Store) RemoveAlias(ctx context.Context, addr Address) error {
 		}
 		return tx.delete(bAddresses, []byte(addr))
 	})
-}
-
-// Resolve tells whose mail an address is: the accounts that it leads to, each
-// once, by its own row, by that of the address without a subaddress, or, for
-// postmaster and abuse (RFC 2142), the administrators. Errors: ErrForeign when
-// the domain is not ours, ErrNotFound when it is and nobody has the address.
-func (s *Store) Resolve(addr Address) ([]Account, error) {
-	var found []Account
-	err := s.view(func(tx *tx) (err error) {
-		found, err = tx.resolve(addr)
-		return err
-	})
-	return found, err
-}
-
-func (tx *tx) resolve(addr Address) ([]Account, error) {
-	if addr != Postmaster && tx.Bucket(bDomains).Get([]byte(addr.Domain())) == nil {
-		return nil, faultf(ErrForeign, "the domain %s is not one of ours", addr.Domain())
-	}
-	var found []Account
-	err := tx.follow(addr, make(map[Address]bool), 0, &found)
-	if err != nil {
-		return nil, err
-	}
-	role := addr.Local()
-	if addr == Postmaster {
-		role = string(Postmaster)
-	}
-	if len(found) == 0 && (role == "postmaster" || role == "abuse") {
-		err = tx.eachAccount(func(row *accountRow) error {
-			if row.Admin && !row.Disabled {
-				found = append(found, row.Account)
-			}
-			return nil
-		})
-	}
-	if err == nil && len(found) == 0 {
-		err = faultf(ErrNotFound, "there is no mailbox %s here", addr)
-	}
-	return found, err
-}
-
-func (tx *tx) follow(addr Address, seen map[Address]bool, depth int, found *[]Account) error {
-	if seen[addr] || depth > maxAliasDepth {
-		return nil
-	}
-	seen[addr] = true
-	a, err := tx.address(addr)
-	if err == nil && a == nil {
-		a, err = tx.address(addr.Base())
-	}
-	if a == nil || err != nil {
-		return err
-	}
-	if a.Account != 0 {
-		row, err := tx.account(a.Account)
-		if err == nil && !slices.ContainsFunc(*found, func(f Account) bool { return f.ID == row.ID }) {
-			*found = append(*found, row.Account)
-		}
-		return err
-	}
-	for _, t := range a.To {
-		if err := tx.follow(t, seen, depth+1, found); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// MaySendAs tells whether mail from an account may carry the address as its
-// sender: it is its own, an alias that leads to it, or one of these with a
-// subaddress.
-func (s *Store) MaySendAs(id AccountID, addr Address) (bool, error) {
-	var ok bool
-	err := s.view(func(tx *tx) error {
-		var found []Account
-		err := tx.follow(addr, make(map[Address]bool), 0, &found)
-		ok = slices.ContainsFunc(found, func(a Account) bool { return a.ID == id })
-		return err
-	})
-	return ok, err
 }
 
 // address reads an address's row; nil when there is none.

@@ -63,8 +63,8 @@
 //	meta           "format"                         number of the data model, u32
 //	               "instance"                       16 random bytes
 //	settings       "server"                         Settings, JSON
-//	domains        domain                           Domain with its DKIM keys, JSON
-//	addresses      Address                          account id, or an alias's targets, JSON
+//	domains        domain                           Domain: DKIM keys, catch-all, separators; JSON
+//	addresses      Address                          account id, or an alias's targets and end, JSON
 //	accounts       account u32                      accountRow: Account, password, SCRAM salt, JSON
 //	devices        account u32, device id           deviceRow: an app password's hash and SCRAM keys, JSON
 //	rules          account u32 or 0 for all, sender Rule, JSON

@@ -19,7 +19,21 @@ type Domain struct {
 	Name    string    `json:"name"` // lower-case A-labels
 	Keys    []DKIMKey `json:"keys"`
 	Created time.Time `json:"created"`
+
+	// CatchAll gets the mail to addresses that nobody has; empty: it is refused.
+	CatchAll Address `json:"catch_all,omitempty"`
+	// Separators are the characters that may each begin a subaddress (RFC 5233);
+	// nil is "+", and "" is none.
+	Separators *string `json:"separators,omitempty"`
+	// Disabled: mail to the domain is put off, and nobody in it may log in.
+	Disabled bool `json:"disabled,omitempty"`
 }
+
+const defaultSeparators = "+"
+
+// maySeparate are the characters of RFC 5322 3.2.3's atext that are no letter
+// or digit.
+const maySeparate = "!#$%&'*+-/=?^_`{|}~"
 
 // DKIMKey is a key that signs a domain's mail (RFC 6376).
 type DKIMKey struct {
@@ -137,6 +151,56 @@ func (s *Store) Domain(name string) (Domain, error) {
 		return json.Unmarshal(v, &d)
 	})
 	return d, err
+}
+
+// ChangeDomain lets f change the CatchAll, the Separators or Disabled of a domain
+// in one commit. An error of f is returned, and nothing changes; f may run more
+// than once. Errors: ErrNotFound; ErrInvalid for separators that can't be, and
+// where no administrator could log in any more.
+func (s *Store) ChangeDomain(ctx context.Context, name string, f func(*Domain) error) (Domain, error) {
+	var d Domain
+	name, err := ParseDomain(name)
+	if err != nil {
+		return d, err
+	}
+	return d, s.update(ctx, func(tx *tx) error {
+		d = Domain{}
+		v := tx.Bucket(bDomains).Get([]byte(name))
+		if v == nil {
+			return faultf(ErrNotFound, "the domain %s is not one of ours", name)
+		}
+		if err := json.Unmarshal(v, &d); err != nil {
+			return err
+		}
+		before := d
+		if err := f(&d); err != nil {
+			return err
+		}
+		if d.Separators != nil {
+			for _, c := range *d.Separators {
+				if !strings.ContainsRune(maySeparate, c) {
+					return faultf(ErrInvalid, "%q can't separate a subaddress; these can: %s", c, maySeparate)
+				}
+			}
+		}
+		if d.CatchAll != before.CatchAll && d.CatchAll != "" {
+			if err := tx.checkTarget(d.CatchAll); err != nil {
+				return err
+			}
+		}
+		if d.Disabled && !before.Disabled {
+			if err := tx.keepAdministrator(func(a *accountRow) bool { return a.Address.Domain() == name }); err != nil {
+				return err
+			}
+			err := tx.dropTokensOf(func(a *accountRow) bool { return a.Address.Domain() == name })
+			if err != nil {
+				return err
+			}
+		}
+		before.CatchAll, before.Separators, before.Disabled = d.CatchAll, d.Separators, d.Disabled
+		d = before
+		return tx.putJSON(bDomains, []byte(name), &d)
+	})
 }
 
 // RemoveDomain stops taking mail for a domain. Errors: ErrNotFound, ErrInvalid

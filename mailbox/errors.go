@@ -17,6 +17,8 @@ var (
 	ErrLimit     = errors.New("limit reached")
 	ErrForeign   = errors.New("not one of our domains")
 	ErrLogin     = errors.New("wrong login name or password")
+	ErrDisabled  = errors.New("disabled")
+	ErrExpired   = errors.New("expired")
 	ErrFull      = errors.New("the disk is almost full")
 	ErrCorrupt   = errors.New("damaged data")
 	ErrBroken    = errors.New("the store met a write error and takes no more changes; restart Roost and run `roost check`")
@@ -33,6 +35,15 @@ type fault struct {
 
 func (f *fault) Error() string { return f.text }
 func (f *fault) Unwrap() error { return f.kind }
+
+// errorKind is the kind of a fault, and any other error itself.
+func errorKind(err error) error {
+	var f *fault
+	if errors.As(err, &f) {
+		return f.kind
+	}
+	return err
+}
 
 func faultf(kind error, format string, args ...any) error {
 	return &fault{kind, fmt.Sprintf(format, args...)}

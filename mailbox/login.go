@@ -99,12 +99,14 @@ func (l *logins) check(ctx context.Context, h *passwordHash, password string) (b
 // Login checks a login name and a password, an account's own or one of its
 // devices'. The name is the account's address in any case with spaces around
 // it, or its local part alone where only one account has it. Errors: ErrLogin,
-// which never tells what was wrong; others are trouble, or ctx's.
+// which never tells what was wrong; ErrDisabled with the reason, for those who
+// know the password; others are trouble, or ctx's.
 func (s *Store) Login(ctx context.Context, name, password string) (Account, error) {
 	var row *accountRow
+	var off error
 	var devices []deviceRow
 	err := s.view(func(tx *tx) (err error) {
-		if row, err = tx.login(name); err != nil || row == nil {
+		if row, off, err = tx.login(name); err != nil || row == nil {
 			return err
 		}
 		devices, err = tx.devices(row.ID)
@@ -116,8 +118,8 @@ func (s *Store) Login(ctx context.Context, name, password string) (Account, erro
 	sum := secretHash(password)
 	for _, d := range devices {
 		if subtle.ConstantTimeCompare(sum, d.SHA256) == 1 {
-			if row.Disabled {
-				return Account{}, ErrLogin
+			if off != nil {
+				return Account{}, off
 			}
 			if err := s.touch(ctx, row.ID, d); errors.Is(err, ErrLogin) {
 				return Account{}, err
@@ -128,26 +130,27 @@ func (s *Store) Login(ctx context.Context, name, password string) (Account, erro
 			return row.Account, nil
 		}
 	}
-	return s.loginPerson(ctx, row, password)
+	return s.loginPerson(ctx, row, off, password)
 }
 
 // LoginPerson is Login that takes the account's own password alone: a device's opens
 // mail, and nothing that could change the account.
 func (s *Store) LoginPerson(ctx context.Context, name, password string) (Account, error) {
 	var row *accountRow
+	var off error
 	err := s.view(func(tx *tx) (err error) {
-		row, err = tx.login(name)
+		row, off, err = tx.login(name)
 		return err
 	})
 	if err != nil {
 		return Account{}, err
 	}
-	return s.loginPerson(ctx, row, password)
+	return s.loginPerson(ctx, row, off, password)
 }
 
-func (s *Store) loginPerson(ctx context.Context, row *accountRow, password string) (Account, error) {
+func (s *Store) loginPerson(ctx context.Context, row *accountRow, off error, password string) (Account, error) {
 	var h *passwordHash
-	if row != nil && !row.Disabled {
+	if row != nil {
 		h = row.Password
 	}
 	ok, err := s.logins.check(ctx, h, password)
@@ -157,12 +160,22 @@ func (s *Store) loginPerson(ctx context.Context, row *accountRow, password strin
 	if !ok {
 		return Account{}, ErrLogin
 	}
+	if off != nil {
+		return Account{}, off
+	}
 	return row.Account, nil
 }
 
-// login finds the account that a login name means; nil when it means none.
-func (tx *tx) login(name string) (*accountRow, error) {
-	name = strings.TrimSpace(name)
+// login finds the account that a login name means, and why it may not log in if
+// it may not; nil when it means none.
+func (tx *tx) login(name string) (row *accountRow, off, err error) {
+	if row, err = tx.named(strings.TrimSpace(name)); row != nil && err == nil {
+		off, err = tx.disabled(row)
+	}
+	return row, off, err
+}
+
+func (tx *tx) named(name string) (*accountRow, error) {
 	if strings.Contains(name, "@") {
 		addr, err := ParseAddress(name)
 		if err != nil {

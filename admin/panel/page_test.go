@@ -109,7 +109,7 @@ func TestPages(t *testing.T) {
 	w.deliver("boss", "Subject: for boss\n\nHello\n")
 	hers := w.deliver("anna", "Subject: for anna\n\nHello\n")
 	his := w.deliver("bob", "Subject: for bob\n\nHello\n")
-	if err := w.store.SetAlias(ctx, "office@example.org", []mailbox.Address{"anna@example.org"}); err != nil {
+	if err := w.store.SetAlias(ctx, mailbox.Alias{Address: "office@example.org", To: []mailbox.Address{"anna@example.org"}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := w.store.AddDevice(ctx, "anna@example.org", "phone"); err != nil {
@@ -361,7 +361,7 @@ func TestCheckOfTheStore(t *testing.T) {
 func TestOperationsHaveAPlace(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
-	if err := w.store.SetAlias(ctx, "office@example.org", []mailbox.Address{"anna@example.org"}); err != nil {
+	if err := w.store.SetAlias(ctx, mailbox.Alias{Address: "office@example.org", To: []mailbox.Address{"anna@example.org"}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := w.store.AddDevice(ctx, "anna@example.org", "phone"); err != nil {

@@ -23,25 +23,13 @@ const (
 type reader struct {
 	admin bool
 	id    mailbox.AccountID
-	own   map[mailbox.Address]bool
+	store *mailbox.Store
+	own   map[mailbox.Address]bool // those that were asked for
 }
 
 // reader finds out whose lines the visitor may see: an administrator's are all.
 func (v *visit) reader() (reader, error) {
-	r := reader{admin: v.account.Admin, id: v.account.ID, own: map[mailbox.Address]bool{v.account.Address: true}}
-	aliases, err := v.store.Aliases()
-	if err != nil {
-		return r, err
-	}
-	for _, a := range aliases {
-		leads, err := v.store.MaySendAs(r.id, a.Address)
-		if err != nil {
-			return r, err
-		}
-		if leads {
-			r.own[a.Address] = true
-		}
-	}
+	r := reader{admin: v.account.Admin, id: v.account.ID, store: v.store, own: map[mailbox.Address]bool{v.account.Address: true}}
 	return r, nil
 }
 
@@ -65,7 +53,16 @@ func (r reader) sees(l mailbox.Line) (mailbox.Line, bool) {
 
 func (r reader) mine(address string) bool {
 	a, err := mailbox.ParseAddress(address)
-	return err == nil && (r.own[a] || r.own[a.Base()])
+	if err != nil {
+		return false
+	}
+	own, known := r.own[a]
+	if !known {
+		// What can't be told now is not shown.
+		own, _ = r.store.MaySendAs(r.id, a)
+		r.own[a] = own
+	}
+	return own
 }
 
 // query is what a reader looks for.

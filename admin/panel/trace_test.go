@@ -44,7 +44,7 @@ func (w *world) log(lines ...mailbox.Line) {
 func TestTraceIsOnesOwn(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
-	if err := w.store.SetAlias(ctx, "office@example.org", []mailbox.Address{"anna@example.org"}); err != nil {
+	if err := w.store.SetAlias(ctx, mailbox.Alias{Address: "office@example.org", To: []mailbox.Address{"anna@example.org"}}); err != nil {
 		t.Fatal(err)
 	}
 	w.log(

@@ -76,7 +76,7 @@ func newPostOn(t *testing.T, dir string, o mailbox.Options, r *dns.Resolver, cli
 		_, err = s.CreateAccount(ctx, mailbox.NewAccount{Address: "full@example.org", Quota: 1000})
 	}
 	if err == nil {
-		err = s.SetAlias(ctx, "both@example.org", []mailbox.Address{"ann@example.org", "bob@example.org"})
+		err = s.SetAlias(ctx, mailbox.Alias{Address: "both@example.org", To: []mailbox.Address{"ann@example.org", "bob@example.org"}})
 	}
 	if err != nil {
 		t.Fatal(err)

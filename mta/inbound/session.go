@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"slices"
 	"time"
 
 	"roost/mailbox"
@@ -43,6 +42,8 @@ var (
 	errRelay    = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Not an address here, and this port does not relay; to send mail, log in on the submission port, 465 or 587"}
 	errNoUser   = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "No such mailbox here"}
 	errQuota    = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 2, 2}, Text: "The mailbox is full"}
+	errForward  = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 3, 5}, Text: "Mail to this address goes on to another server, which is not possible here yet"}
+	errExpired  = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 6}, Text: "This address was good until a date that is over"}
 	errDisabled = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 2, 1}, Text: "The mailbox is closed for now"}
 	errDiskFull = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 3, 1}, Text: "No room left here; try again later"}
 	errTooBig   = smtp.Reply{Code: 552, Enhanced: smtp.Enhanced{5, 3, 4}, Text: "The message is larger than what is taken here"}
@@ -118,19 +119,21 @@ func (s *session) resolve(to smtp.Path) ([]mailbox.AccountID, error) {
 		return nil, errRelay
 	case errors.Is(err, mailbox.ErrNotFound):
 		return nil, errNoUser
+	case errors.Is(err, mailbox.ErrDisabled):
+		return nil, errDisabled
+	case errors.Is(err, mailbox.ErrExpired):
+		return nil, errExpired
 	case err != nil:
 		return nil, err
-	}
-	found = slices.DeleteFunc(found, func(a mailbox.Account) bool { return a.Disabled })
-	if len(found) == 0 {
-		return nil, errDisabled
+	case len(found.Outside) > 0:
+		return nil, errForward
 	}
 	var ids []mailbox.AccountID
-	for _, a := range found {
-		if err := s.hasRoom(a); err != nil {
+	for _, l := range found.Local {
+		if err := s.hasRoom(l.Account); err != nil {
 			return nil, err
 		}
-		ids = append(ids, a.ID)
+		ids = append(ids, l.Account.ID)
 	}
 	return ids, nil
 }

@@ -76,6 +76,9 @@ func (s *session) login(ctx context.Context, name, password string) error {
 		s.account = a
 		return nil
 	}
+	if errors.Is(err, mailbox.ErrDisabled) {
+		return smtp.Reply{Code: 525, Enhanced: smtp.Enhanced{5, 7, 13}, Text: err.Error()} // RFC 5248
+	}
 	if !errors.Is(err, mailbox.ErrLogin) {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"roost/mailbox"
 	"roost/mta/msgauth"
@@ -40,6 +39,8 @@ var (
 	errBadDomain = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 2}, Text: "Not a domain that mail can be sent to"}
 	errNoRemote  = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Sending to other domains is not set up here"}
 	errQuota     = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 2, 2}, Text: "A recipient's mailbox is full"}
+	errForward   = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 3, 5}, Text: "Mail to this address goes on to another server, which is not possible here yet"}
+	errExpired   = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 6}, Text: "This address was good until a date that is over"}
 	errDisabled  = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 2, 1}, Text: "The mailbox is closed for now"}
 	errDiskFull  = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 3, 1}, Text: "No room left here; try again later"}
 	errTooBig    = smtp.Reply{Code: 552, Enhanced: smtp.Enhanced{5, 3, 4}, Text: "The message is larger than what is taken here"}
@@ -105,15 +106,18 @@ func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error
 		}
 		s.to = append(s.to, recipient{path: to, wish: p, domain: addr.Domain()})
 		return nil
+	case errors.Is(err, mailbox.ErrDisabled):
+		return errDisabled
+	case errors.Is(err, mailbox.ErrExpired):
+		return errExpired
 	case err != nil:
 		return err
-	}
-	found = slices.DeleteFunc(found, func(a mailbox.Account) bool { return a.Disabled })
-	if len(found) == 0 {
-		return errDisabled
+	case len(found.Outside) > 0:
+		return errForward
 	}
 	r := recipient{path: to, wish: p}
-	for _, a := range found {
+	for _, l := range found.Local {
+		a := l.Account
 		if a.Quota > 0 {
 			u, err := s.Store.AccountUsage(a.ID)
 			if err != nil {

@@ -61,7 +61,7 @@ func newOffice(t *testing.T, remote submit.Remote) *office {
 		}
 	}
 	if err == nil {
-		err = s.SetAlias(ctx, "sales@example.org", []mailbox.Address{"ann@example.org", "bob@example.org"})
+		err = s.SetAlias(ctx, mailbox.Alias{Address: "sales@example.org", To: []mailbox.Address{"ann@example.org", "bob@example.org"}})
 	}
 	if err != nil {
 		t.Fatal(err)
