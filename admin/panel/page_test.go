@@ -380,6 +380,9 @@ func TestOperationsHaveAPlace(t *testing.T) {
 		}
 	}
 	collect()
+	if err := w.store.SetRule(ctx, mailbox.Rule{Sender: "example.com", Block: true}); err != nil {
+		t.Fatal(err)
+	}
 	if err := w.store.ChangeSettings(ctx, func(s *mailbox.Settings) error { s.Relay = "smtp://relay.example"; return nil }); err != nil {
 		t.Fatal(err)
 	}

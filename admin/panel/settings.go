@@ -9,7 +9,8 @@ import (
 
 // settings is what holds for the whole server.
 func settings(v *visit) error {
-	answered, err := v.act(acts{"host set": stay, "relay set": stay, "relay remove": stay, "certificate retry": stay})
+	answered, err := v.act(acts{"host set": stay, "relay set": stay, "relay remove": stay, "certificate retry": stay,
+		"allow": stay, "block": stay, "rule remove": stay})
 	if answered || err != nil {
 		return err
 	}
@@ -29,6 +30,8 @@ func settings(v *visit) error {
 		Cared        bool // somebody sees to certificates
 		Taken        []machine.Taken
 		Disk         disk
+		Rules        []admin.Rule
+		Allow, Block form
 	}
 	page.Taken = v.office.Taken
 	if page.Host, err = ask[admin.Host](v, "host show"); err != nil {
@@ -54,6 +57,15 @@ func settings(v *visit) error {
 		return err
 	}
 	if page.Through, err = v.form("relay set", "Send through it"); err != nil {
+		return err
+	}
+	if page.Rules, err = ask[[]admin.Rule](v, "rule list"); err != nil {
+		return err
+	}
+	if page.Allow, err = v.form("allow", "Let in"); err != nil {
+		return err
+	}
+	if page.Block, err = v.form("block", "Refuse"); err != nil {
 		return err
 	}
 	if v.r.URL.Query().Get("check") != "" && v.problem == nil {
