@@ -109,11 +109,11 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 
 // API is the office over HTTP: POST /v1/op/domain/add with the arguments as a JSON object
 // gives the result as JSON, or {"error":{"kind":…,"message":…}} with the status of its
-// kind. It is for callers who own the data directory.
+// kind; see ProgressHeader for what takes long. It is for callers who own the data directory.
 func (o *Office) API() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/op/{name...}", func(w http.ResponseWriter, r *http.Request) {
-		result, err := o.answer(r)
+		result, err := o.answer(w, r)
 		if err != nil {
 			e := Explain(err)
 			reply(w, e.Kind.Status(), map[string]*Error{"error": e})
@@ -125,7 +125,7 @@ func (o *Office) API() http.Handler {
 	return mux
 }
 
-func (o *Office) answer(r *http.Request) (any, error) {
+func (o *Office) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 	op, err := Find(strings.ReplaceAll(r.PathValue("name"), "/", " "))
 	if err != nil {
 		return nil, err
@@ -136,7 +136,11 @@ func (o *Office) answer(r *http.Request) (any, error) {
 	if err := d.Decode(args); err != nil && err != io.EOF {
 		return nil, errorf(Invalid, "the arguments are not the JSON that %q takes: %v", op.Name, err)
 	}
-	return o.Do(r.Context(), Caller{Owner: true}, op, args)
+	ctx := r.Context()
+	if r.Header.Get(ProgressHeader) != "" {
+		ctx = WithProgress(ctx, tellProgress(w))
+	}
+	return o.Do(ctx, Caller{Owner: true}, op, args)
 }
 
 func reply(w http.ResponseWriter, status int, v any) {

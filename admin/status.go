@@ -129,6 +129,17 @@ type Report struct {
 	Bytes    int64    `json:"bytes"`    // of messages read and compared with their checksums
 	Seconds  float64  `json:"seconds"`  // that it took
 	Problems []string `json:"problems"` // a sentence each; empty when all is well
+	// Quarantine lists the messages that are damaged and not served, each a problem, too.
+	Quarantine []Quarantined `json:"quarantine"`
+}
+
+// Quarantined is a message body that is damaged on the disk.
+type Quarantined struct {
+	Message string    `json:"message"` // its number, as the journal shows it
+	Pack    uint32    `json:"pack"`
+	Offset  int64     `json:"offset"` // of its record in the pack
+	Found   time.Time `json:"found"`
+	What    string    `json:"what"`
 }
 
 // Text lists the problems, then what was looked at.
@@ -140,8 +151,12 @@ func (r Report) Text(w io.Writer, _ any) error {
 	if len(r.Problems) > 0 {
 		verdict = count(len(r.Problems), "problem")
 	}
-	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, %s, %s in the outbox, checked in %.1f s.\n", verdict,
-		count(r.Accounts, "account"), count(r.Messages, "message"), size(r.Bytes), count(r.Packs, "pack"), count(r.Outbox, "message"), r.Seconds)
+	for _, q := range r.Quarantine {
+		fmt.Fprintf(w, "In quarantine since %s: message %s, in pack %d at %d.\n", q.Found.Local().Format("2006-01-02 15:04"), q.Message, q.Pack, q.Offset)
+	}
+	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, %s, %s in the outbox, checked in %.1f s (%.0f MB/s).\n", verdict,
+		count(r.Accounts, "account"), count(r.Messages, "message"), size(r.Bytes), count(r.Packs, "pack"), count(r.Outbox, "message"),
+		r.Seconds, float64(r.Bytes)/1e6/max(r.Seconds, 0.001))
 	return err
 }
 
@@ -154,7 +169,7 @@ func (r Report) Failure() error {
 }
 
 func check(ctx context.Context, o *Office, _ *struct{}) (Report, error) {
-	found, err := o.Store.Check(ctx)
+	found, err := o.Store.CheckWithProgress(ctx, progressOf(ctx))
 	if err != nil {
 		return Report{}, err
 	}
@@ -162,8 +177,13 @@ func check(ctx context.Context, o *Office, _ *struct{}) (Report, error) {
 }
 
 func report(r mailbox.Report) Report {
+	quarantine := []Quarantined{}
+	for _, d := range r.Quarantine {
+		quarantine = append(quarantine, Quarantined{d.Body.String(), d.Pack, d.Offset, d.Found, d.What})
+	}
 	return Report{
-		Accounts: r.Accounts, Folders: r.Folders, Messages: r.Messages, Outbox: r.Outbox, Packs: r.Packs,
+		Quarantine: quarantine,
+		Accounts:   r.Accounts, Folders: r.Folders, Messages: r.Messages, Outbox: r.Outbox, Packs: r.Packs,
 		Bytes: r.Bytes, Seconds: r.Took.Seconds(), Problems: append([]string{}, r.Problems...),
 	}
 }

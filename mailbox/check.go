@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -28,6 +27,8 @@ type Report struct {
 	Bytes    int64         `json:"bytes"` // of message bodies read and compared with their checksums
 	Took     time.Duration `json:"took"`
 	Problems []string      `json:"problems"` // a sentence each; empty when all is well
+
+	Quarantine []Damage `json:"quarantine"` // bodies that are not served; each is a problem, too
 }
 
 // Err is nil when all is well, or one error of all problems.
@@ -53,18 +54,20 @@ func (r *Report) problem(format string, args ...any) {
 // ctx ends it early. The error is that the check could not be made; what it
 // found is in the report.
 func (s *Store) Check(ctx context.Context) (Report, error) {
+	return s.CheckWithProgress(ctx, func(int64, int64) {})
+}
+
+// CheckWithProgress is Check that tells how many bytes of packs it has read, one
+// call at a time.
+func (s *Store) CheckWithProgress(ctx context.Context, progress func(done, total int64)) (Report, error) {
 	var r Report
 	begun := time.Now()
 	refs := make(map[BodyID]int64)
-	type at struct {
-		id  BodyID
-		row bodyRow
-	}
 	if err := s.checkFile(&r); err != nil {
 		return r, err
 	}
-	var bodies []at
-	known := make(map[BodyID]bool) // to be damaged
+	var bodies []checkedBody
+	known := make(map[BodyID]Damage)
 	err := s.view(func(tx *tx) error {
 		steps := []func(*Report, map[BodyID]int64) error{tx.checkAccounts, tx.checkMessages, tx.checkOutbox, tx.checkDigests}
 		for _, step := range steps {
@@ -92,15 +95,19 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 			p.live += row.head + row.stored
 			p.records++
 			packs[row.pack] = p
-			bodies = append(bodies, at{id, row})
+			bodies = append(bodies, checkedBody{id, row})
 			return nil
 		})
 		if err != nil {
 			return err
 		}
 		r.Bodies = len(bodies)
-		err = tx.Bucket(bDamaged).ForEach(func(k, _ []byte) error {
-			known[BodyID(bodyKey(k))] = true
+		err = tx.Bucket(bDamaged).ForEach(func(k, v []byte) error {
+			var d Damage
+			if err := json.Unmarshal(v, &d); err != nil {
+				r.problem("quarantine: %v", err)
+			}
+			known[BodyID(bodyKey(k))] = d
 			return nil
 		})
 		if err != nil {
@@ -114,22 +121,9 @@ func (s *Store) Check(ctx context.Context) (Report, error) {
 	if err != nil {
 		return r, err
 	}
-	var whole []BodyID
-	for _, b := range bodies {
-		if err := ctx.Err(); err != nil {
-			return r, err
-		}
-		m := &Message{s: s, Facts: Facts{Body: b.id, Size: b.row.raw}, row: b.row}
-		n, err := io.Copy(io.Discard, m.Reader())
-		r.Bytes += n
-		if errors.Is(err, ErrNotFound) {
-			continue // expunged since the snapshot, with its pack
-		}
-		if err != nil {
-			r.problem("body %s: %v", b.id, err)
-		} else if known[b.id] {
-			whole = append(whole, b.id)
-		}
+	whole, err := s.checkBodies(ctx, &r, bodies, known, progress)
+	if err != nil {
+		return r, err
 	}
 	if err := s.recheck(ctx, whole); err != nil {
 		s.log.Warn("messages that are whole again stay in quarantine", "error", err)

@@ -46,11 +46,14 @@ func (s *Store) damaged(id BodyID, row bodyRow, err error) {
 	if !errors.Is(err, ErrCorrupt) {
 		return
 	}
-	d := Damage{Body: id, Found: time.Now().UTC(), Pack: uint32(row.pack), Offset: row.offset, What: err.Error()}
 	select {
-	case s.damages <- d:
+	case s.damages <- damageOf(id, row, err):
 	default:
 	}
+}
+
+func damageOf(id BodyID, row bodyRow, err error) Damage {
+	return Damage{Body: id, Found: time.Now().UTC(), Pack: uint32(row.pack), Offset: row.offset, What: err.Error()}
 }
 
 // noting is the commit that puts what was found into quarantine.

@@ -1,13 +1,18 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net/http/httptrace"
+	"net/textproto"
 	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/term"
+
+	"roost/admin"
 )
 
 // bar shows how far long work has come, on one line of a terminal. It is silent where w
@@ -40,6 +45,19 @@ func (b *bar) at(done, total int64) {
 	rate := float64(done) / 1e6 / max(now.Sub(b.begun).Seconds(), 0.001)
 	fmt.Fprintf(b.w, "\r%s [%s%s] %3d %%  %.1f of %.1f MB, %.0f MB/s\x1b[K", b.what,
 		strings.Repeat("#", full), strings.Repeat(".", barWidth-full), done*100/total, float64(done)/1e6, float64(total)/1e6, rate)
+}
+
+// heard has the bar show what a server tells of its progress while it works on a request.
+func (b *bar) heard(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+			var done, total int64
+			if n, _ := fmt.Sscan(h.Get(admin.ProgressHeader), &done, &total); n == 2 {
+				b.at(done, total)
+			}
+			return nil
+		},
+	})
 }
 
 // end leaves the line.

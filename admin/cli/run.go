@@ -105,7 +105,9 @@ func (c Command) do(ctx context.Context) (any, error) {
 
 func (c Command) in(ctx context.Context, store *mailbox.Store) (any, error) {
 	office := &admin.Office{Store: store}
-	return office.Do(ctx, admin.Caller{Owner: true}, c.Op, c.Args)
+	progress := newBar(c.Stderr, c.Op.Name)
+	defer progress.end()
+	return office.Do(admin.WithProgress(ctx, progress.at), admin.Caller{Owner: true}, c.Op, c.Args)
 }
 
 var errNoServer = errors.New("no server runs on this data directory")
@@ -122,9 +124,14 @@ func (c Command) ask(ctx context.Context) (any, error) {
 		return nil, err
 	}
 	url := "http://roost/v1/op/" + strings.ReplaceAll(c.Op.Name, " ", "/")
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	progress := newBar(c.Stderr, c.Op.Name)
+	defer progress.end()
+	req, err := http.NewRequestWithContext(progress.heard(ctx), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
+	}
+	if progress.w != nil {
+		req.Header.Set(admin.ProgressHeader, "yes")
 	}
 	resp, err := over(conn).Do(req)
 	if err != nil {

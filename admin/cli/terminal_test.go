@@ -19,6 +19,16 @@ import (
 // terminal is a person at a terminal, who types ahead; tty is what a command reads.
 func terminal(t *testing.T, typed string) (tty *os.File) {
 	t.Helper()
+	person, tty := openTerminal(t)
+	if _, err := person.WriteString(typed); err != nil {
+		t.Fatal(err)
+	}
+	return tty
+}
+
+// openTerminal opens both ends of a terminal.
+func openTerminal(t *testing.T) (person, tty *os.File) {
+	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Skipf("no terminals here: %v", err)
@@ -37,10 +47,7 @@ func terminal(t *testing.T, typed string) (tty *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tty.Close() })
-	if _, err := person.WriteString(typed); err != nil {
-		t.Fatal(err)
-	}
-	return tty
+	return person, tty
 }
 
 func TestSetupAtATerminal(t *testing.T) {
