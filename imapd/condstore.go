@@ -77,6 +77,14 @@ func (p *searchParser) modSeqKey() mailbox.Query {
 	return mailbox.Query{Test: mailbox.TestModSeq, N: int64(p.dec.Number64())}
 }
 
+// newest returns the highest modseq of some messages.
+func newest(entries []mailbox.Entry) (m mailbox.ModSeq) {
+	for _, e := range entries {
+		m = max(m, e.ModSeq)
+	}
+	return m
+}
+
 // changedSince keeps of uids those that changed after a modseq.
 func changedSince(uids []mailbox.UID, c mailbox.Changes) []mailbox.UID {
 	var out []mailbox.UID

@@ -205,6 +205,11 @@ func (f *fetchRun) page(ctx context.Context, uids []mailbox.UID) error {
 	if err != nil {
 		return err
 	}
+	if f.modSeqs {
+		if err := f.upTo(ctx, newest(entries)); err != nil {
+			return err
+		}
+	}
 	f.missing = f.missing || len(entries) < len(uids)
 	row, facts, tellFlags := false, false, true
 	for _, a := range f.atts {

@@ -120,6 +120,6 @@ func (s *session) writeEarlier(c mailbox.Changes, known []wire.Range) {
 		return !inRanges(known, uint32(uid)) || s.view.number(uid) != 0
 	})
 	if len(gone) > 0 {
-		s.enc.Raw("* VANISHED (EARLIER) ").Ranges(wire.Ranges(slices.Compact(gone))).Raw("\r\n")
+		s.enc.Raw("* VANISHED (EARLIER) ").Ranges(wire.Ranges(gone)).Raw("\r\n")
 	}
 }

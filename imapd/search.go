@@ -67,6 +67,11 @@ func (s *session) find(ctx context.Context, c *call, p *searchParser, ret search
 	if err != nil {
 		return nil, err
 	}
+	if p.modSeq {
+		if err := s.upTo(ctx, newest(found)); err != nil {
+			return nil, err
+		}
+	}
 	found = slices.DeleteFunc(found, func(e mailbox.Entry) bool { return v.number(e.UID) == 0 })
 	if ret.save {
 		v.saved = wire.Ranges(uidsOf(ret.saved(found)))

@@ -72,6 +72,11 @@ func runStore(ctx context.Context, s *session, c *call) error {
 	if err != nil {
 		return err
 	}
+	if s.modSeqs {
+		if err := s.upTo(ctx, newest(done.Entries)); err != nil {
+			return err
+		}
+	}
 	for _, e := range done.Entries {
 		for len(before) > 0 && before[0].UID < e.UID {
 			before = before[1:]

@@ -13,7 +13,7 @@ import (
 // update tells the client what changed in the selected mailbox since it was
 // last told. Expunged messages are told of only where the protocol allows it
 // (RFC 9051 section 7.5.1); until then they keep their numbers.
-func (s *session) update(_ context.Context, expunge bool) error {
+func (s *session) update(ctx context.Context, expunge bool) error {
 	v := s.view
 	select {
 	case <-v.bell:
@@ -32,9 +32,24 @@ func (s *session) update(_ context.Context, expunge bool) error {
 			s.enc.Raw("* ").Number(uint64(n)).Raw(" EXPUNGE\r\n")
 		}
 	}
+	if len(v.changed) == 0 {
+		return nil
+	}
+	if err := s.retell(ctx, v.modSeq); err != nil {
+		return err
+	}
+	f := mailbox.Folder{Keywords: v.names}
+	for _, e := range v.changed {
+		if n := v.number(e.UID); n != 0 {
+			s.writeFlags(n, e, &f, true)
+		}
+	}
+	v.changed, v.names = nil, nil
 	return nil
 }
 
+// readChanges takes in what changed, and tells what has no modseq. Flags are
+// told by update.
 func (s *session) readChanges() error {
 	v, store := s.view, s.srv.opts.Store
 	v.bell = store.Bell(s.account.ID) // before reading: nothing falls between
@@ -54,12 +69,36 @@ func (s *session) readChanges() error {
 		s.claimRecent(c.Folder)
 		s.writeExists()
 	}
-	for _, e := range v.changed {
-		if n := v.number(e.UID); n != 0 {
-			s.writeFlags(n, e, &c.Folder, true)
+	return nil
+}
+
+// upTo prepares for telling modseqs up to m. A client that resynchronises asks
+// for what vanished after the highest that it knows, and must not have missed
+// what vanished before.
+func (s *session) upTo(ctx context.Context, m mailbox.ModSeq) error {
+	if !s.has(imap.CapQResync) {
+		return nil
+	}
+	if m > s.view.modSeq {
+		if err := s.readChanges(); err != nil {
+			return err
 		}
 	}
-	v.changed = nil
+	return s.retell(ctx, m)
+}
+
+// retell makes the store tell of the messages that are gone once more, as if
+// after m, where the client learns of m before it may learn of them.
+func (s *session) retell(ctx context.Context, m mailbox.ModSeq) error {
+	v := s.view
+	if len(v.gone) == 0 || m <= v.missed || !s.has(imap.CapQResync) {
+		return nil
+	}
+	again, err := s.srv.opts.Store.RetellExpunged(ctx, s.account.ID, v.folder, v.gone)
+	if err != nil {
+		return err
+	}
+	v.missed = again - 1
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"cmp"
 	"slices"
 
 	"roost/imapd/wire"
@@ -19,7 +20,9 @@ type view struct {
 	next    mailbox.UID   // UIDs from here on are unknown to the client
 	modSeq  mailbox.ModSeq
 	own     []mailbox.ModSeq // changes after modSeq that this session made and told itself
-	changed []mailbox.Entry  // flag changes the client was not told of
+	changed []mailbox.Entry  // flag changes the client was not told of, in UID order
+	names   []string         // keywords of changed
+	missed  mailbox.ModSeq   // all that is gone was noted after it
 	recent  []wire.Range     // UIDs that are \Recent in this session
 	saved   []wire.Range     // UIDs of the last saved search result (RFC 5182)
 
@@ -142,9 +145,10 @@ func (v *view) note(c mailbox.Changes) (added int) {
 			added++
 		case slices.Contains(v.own, e.ModSeq):
 		default:
-			v.changed = append(v.changed, e)
+			v.change(e)
 		}
 	}
+	gone := len(v.gone)
 	for _, uid := range c.Vanished {
 		if v.number(uid) != 0 {
 			v.gone = append(v.gone, uid)
@@ -152,8 +156,27 @@ func (v *view) note(c mailbox.Changes) (added int) {
 	}
 	slices.Sort(v.gone)
 	v.gone = slices.Compact(v.gone)
+	switch {
+	case gone == 0:
+		v.missed = v.modSeq
+	case len(v.gone) > gone:
+		v.missed = min(v.missed, v.modSeq)
+	}
+	if len(v.changed) > 0 {
+		v.names = c.Folder.Keywords
+	}
 	v.next, v.modSeq, v.own = c.Folder.UIDNext, c.Folder.HighestModSeq, nil
 	return added
+}
+
+// change notes flags that the client has to be told of.
+func (v *view) change(e mailbox.Entry) {
+	i, found := slices.BinarySearchFunc(v.changed, e.UID, func(e mailbox.Entry, uid mailbox.UID) int { return cmp.Compare(e.UID, uid) })
+	if found {
+		v.changed[i] = e
+		return
+	}
+	v.changed = slices.Insert(v.changed, i, e)
 }
 
 // expunge takes the messages that are gone out of the view and returns the

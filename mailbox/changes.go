@@ -71,6 +71,7 @@ func (s *Store) Changes(id AccountID, folder FolderID, since ModSeq) (Changes, e
 			}
 		}
 		slices.Sort(c.Vanished)
+		c.Vanished = slices.Compact(c.Vanished)
 		return nil
 	})
 	return c, err
@@ -160,6 +161,40 @@ func expunge(out *Expunged, id AccountID, folder FolderID, uids []UID, flags Fla
 		out.Folder = f
 		return nil
 	}
+}
+
+// RetellExpunged notes once more, with a new modseq, which is returned, that
+// messages were expunged: for a caller who had to speak of later changes before
+// it could speak of them. The UIDs are in order. ErrNotFound when the mailbox
+// is gone.
+func (s *Store) RetellExpunged(ctx context.Context, id AccountID, folder FolderID, uids []UID) (ModSeq, error) {
+	var row []byte
+	before := UID(0)
+	for _, uid := range uids {
+		row = binary.AppendUvarint(row, uint64(uid-before))
+		before = uid
+	}
+	var modSeq ModSeq
+	err := s.update(ctx, func(tx *tx) error {
+		f, err := tx.folder(id, folder)
+		if err != nil {
+			return err
+		}
+		for _, uid := range uids {
+			if tx.Bucket(bFacts).Get(messageKey(id, folder, uid)) != nil {
+				return faultf(ErrInvalid, "message %d is still there", uid)
+			}
+		}
+		if modSeq, err = tx.advance(id); err != nil {
+			return err
+		}
+		if err := tx.put(bExpunged, expungedKey(id, folder, modSeq), row); err != nil {
+			return err
+		}
+		f.HighestModSeq = modSeq
+		return tx.putFolder(id, f)
+	})
+	return modSeq, err
 }
 
 // removeEntries takes messages (in UID order) out of a mailbox, leaving a row
