@@ -8,13 +8,10 @@ func preview() extension {
 	return extension{
 		name: imap.CapPreview,
 		fetch: []fetchItem{{"PREVIEW", func(s *session) fetchAtt {
-			if s.dec.PeekAll(" (") {
+			// Anything else in parentheses is a modifier of the FETCH.
+			if s.dec.PeekAll(" (LAZY)") {
 				s.dec.SP()
-				s.dec.List(func() {
-					if word := s.dec.Keyword(); word != "LAZY" {
-						s.dec.Failf("unknown modifier of PREVIEW %.40q", word)
-					}
-				})
+				s.dec.List(func() { s.dec.Keyword() })
 			}
 			return fetchAtt{facts: true, write: func(s *session, m *fetched) error {
 				s.enc.Raw("PREVIEW ").String(string(m.facts.Preview))

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"unicode"
 )
 
 // readBuffer is small because every idle connection holds one; large literals
@@ -148,14 +149,16 @@ func (d *Decoder) SP() bool {
 // Peek reports whether the next octet is c.
 func (d *Decoder) Peek(c byte) bool { return d.peek() == c && d.err == nil }
 
-// PeekAll reports whether the next octets are s, which must be shorter than a
-// line's end and what is before it.
+// PeekAll reports whether the next octets are s, which is in upper case and has
+// no line end; letters match in any case.
 func (d *Decoder) PeekAll(s string) bool {
-	if d.peek() != s[0] || d.err != nil {
-		return false
+	for n := 1; n <= len(s) && d.err == nil; n++ {
+		b, err := d.r.Peek(n) // no more than what s has matched so far, and one
+		if err != nil || unicode.ToUpper(rune(b[n-1])) != rune(s[n-1]) {
+			return false
+		}
 	}
-	b, err := d.r.Peek(len(s))
-	return err == nil && string(b) == s
+	return d.err == nil
 }
 
 // AtEnd reports whether the line ends here. It is true after an error too, so
