@@ -32,6 +32,7 @@ type Account struct {
 	Messages int64     `json:"messages" table:"MESSAGES"`
 	Bytes    int64     `json:"bytes" table:"BYTES"`
 	Created  time.Time `json:"created" table:"SINCE"`
+	Disabled bool      `json:"disabled" table:"DISABLED"`
 }
 
 type accountArgs struct {
@@ -119,9 +120,35 @@ func accountList(_ context.Context, o *Office, _ *struct{}) ([]Account, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, Account{string(a.Address), a.Admin, u.Messages, u.Bytes, a.Created})
+		list = append(list, Account{string(a.Address), a.Admin, u.Messages, u.Bytes, a.Created, a.Disabled})
 	}
 	return list, nil
+}
+
+// change lets f change an account.
+func (a accountArgs) change(ctx context.Context, o *Office, text string, f func(*mailbox.Account)) (Done, error) {
+	addr, err := mailbox.ParseAddress(a.Address)
+	if err != nil {
+		return Done{}, err
+	}
+	_, err = o.Store.ChangeAccount(ctx, addr, func(a *mailbox.Account) error { f(a); return nil })
+	return done(text, addr), err
+}
+
+func accountPromote(ctx context.Context, o *Office, a *accountArgs) (Done, error) {
+	return a.change(ctx, o, "%s is an administrator.", func(a *mailbox.Account) { a.Admin = true })
+}
+
+func accountDemote(ctx context.Context, o *Office, a *accountArgs) (Done, error) {
+	return a.change(ctx, o, "%s is no administrator.", func(a *mailbox.Account) { a.Admin = false })
+}
+
+func accountDisable(ctx context.Context, o *Office, a *accountArgs) (Done, error) {
+	return a.change(ctx, o, "%s is disabled.", func(a *mailbox.Account) { a.Disabled = true })
+}
+
+func accountEnable(ctx context.Context, o *Office, a *accountArgs) (Done, error) {
+	return a.change(ctx, o, "%s is enabled.", func(a *mailbox.Account) { a.Disabled = false })
 }
 
 type passwordArgs struct {

@@ -5,25 +5,40 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"roost/mailbox"
 )
 
 // Alias is an alias as the office shows it.
 type Alias struct {
-	Address string   `json:"address" table:"ALIAS"`
-	To      []string `json:"to" table:"TO"`
+	Address string    `json:"address" table:"ALIAS"`
+	To      []string  `json:"to" table:"TO"`
+	Expires time.Time `json:"expires,omitzero" table:"EXPIRES"` // zero: never
 }
 
 // Text tells what was made.
 func (a Alias) Text(w io.Writer, _ any) error {
-	_, err := fmt.Fprintf(w, "Mail to %s goes to %s.\n", a.Address, strings.Join(a.To, ", "))
+	until := ""
+	if !a.Expires.IsZero() {
+		until = " until " + a.Expires.Format(time.DateTime) + " UTC"
+	}
+	_, err := fmt.Fprintf(w, "Mail to %s goes to %s%s.\n", a.Address, strings.Join(a.To, ", "), until)
 	return err
+}
+
+func shownAlias(a mailbox.Alias) Alias {
+	shown := Alias{Address: string(a.Address), Expires: a.Expires}
+	for _, t := range a.To {
+		shown.To = append(shown.To, string(t))
+	}
+	return shown
 }
 
 type aliasAddArgs struct {
 	Address string   `json:"address" arg:"" help:"The new address."`
 	To      []string `json:"to" arg:"" help:"Where its mail goes: one or more addresses of this server."`
+	Expires string   `json:"expires" placeholder:"DATE" help:"The last day that mail to it is taken, as 2027-12-31, in UTC."`
 }
 
 func aliasAdd(ctx context.Context, o *Office, a *aliasAddArgs) (Alias, error) {
@@ -31,39 +46,110 @@ func aliasAdd(ctx context.Context, o *Office, a *aliasAddArgs) (Alias, error) {
 	if err != nil {
 		return Alias{}, err
 	}
-	var to []mailbox.Address
-	made := Alias{Address: string(addr)}
-	for _, text := range a.To {
-		t, err := mailbox.ParseAddress(text)
-		if err != nil {
-			return Alias{}, err
-		}
-		if _, err := o.Store.Domain(t.Domain()); err != nil {
-			return Alias{}, errorf(Invalid, "there is no account or alias %s here, and mail can't be forwarded to outside yet", t)
-		}
-		to, made.To = append(to, t), append(made.To, string(t))
+	made := mailbox.Alias{Address: addr}
+	if made.To, err = o.targets(a.To); err != nil {
+		return Alias{}, err
 	}
-	have, err := aliasList(ctx, o, nil)
+	if made.Expires, err = after(a.Expires); err != nil {
+		return Alias{}, err
+	}
+	have, err := o.alias(addr)
+	switch {
+	case err == nil:
+		return Alias{}, errorf(Exists, "%s exists already and goes to %s; remove it first, or change it: roost alias set", addr, strings.Join(shownAlias(have).To, ", "))
+	case Explain(err).Kind != NotFound:
+		return Alias{}, err
+	}
+	return shownAlias(made), o.Store.SetAlias(ctx, made)
+}
+
+type aliasSetArgs struct {
+	Address string   `json:"address" arg:"" help:"The address of the alias."`
+	To      []string `json:"to" arg:"" optional:"" help:"Where its mail goes from now on; without any, where it went."`
+	Expires string   `json:"expires" placeholder:"DATE" help:"The last day that mail to it is taken, as 2027-12-31, in UTC, or never. Without it that stays as it is."`
+}
+
+func aliasSet(ctx context.Context, o *Office, a *aliasSetArgs) (Alias, error) {
+	addr, err := mailbox.ParseAddress(a.Address)
 	if err != nil {
 		return Alias{}, err
 	}
-	for _, h := range have {
-		if h.Address == made.Address {
-			return Alias{}, errorf(Exists, "%s exists already and goes to %s; remove it first", addr, strings.Join(h.To, ", "))
+	changed, err := o.alias(addr)
+	if err != nil {
+		return Alias{}, err
+	}
+	if len(a.To) > 0 {
+		if changed.To, err = o.targets(a.To); err != nil {
+			return Alias{}, err
 		}
 	}
-	return made, o.Store.SetAlias(ctx, mailbox.Alias{Address: addr, To: to})
+	switch a.Expires {
+	case "":
+	case "never":
+		changed.Expires = time.Time{}
+	default:
+		if changed.Expires, err = after(a.Expires); err != nil {
+			return Alias{}, err
+		}
+	}
+	return shownAlias(changed), o.Store.SetAlias(ctx, changed)
+}
+
+// alias finds an alias.
+func (o *Office) alias(addr mailbox.Address) (mailbox.Alias, error) {
+	all, err := o.Store.Aliases()
+	for _, a := range all {
+		if a.Address == addr {
+			return a, err
+		}
+	}
+	if err == nil {
+		err = errorf(NotFound, "there is no alias %s", addr)
+	}
+	return mailbox.Alias{}, err
+}
+
+func (o *Office) targets(texts []string) ([]mailbox.Address, error) {
+	var to []mailbox.Address
+	for _, text := range texts {
+		t, err := o.target(text)
+		if err != nil {
+			return nil, err
+		}
+		to = append(to, t)
+	}
+	return to, nil
+}
+
+// target reads an address that mail can go to.
+func (o *Office) target(text string) (mailbox.Address, error) {
+	t, err := mailbox.ParseAddress(text)
+	if err != nil {
+		return "", err
+	}
+	if _, err := o.Store.Domain(t.Domain()); err != nil {
+		return "", errorf(Invalid, "there is no account or alias %s here, and mail can't be forwarded to outside yet", t)
+	}
+	return t, nil
+}
+
+// after is the moment that a day is over, in UTC; of no day zero.
+func after(day string) (time.Time, error) {
+	if day == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return t, errorf(Invalid, "%q is not a day; write it as 2027-12-31", day)
+	}
+	return t.AddDate(0, 0, 1), nil
 }
 
 func aliasList(_ context.Context, o *Office, _ *struct{}) ([]Alias, error) {
 	all, err := o.Store.Aliases()
 	var list []Alias
 	for _, a := range all {
-		shown := Alias{Address: string(a.Address)}
-		for _, t := range a.To {
-			shown.To = append(shown.To, string(t))
-		}
-		list = append(list, shown)
+		list = append(list, shownAlias(a))
 	}
 	return list, err
 }

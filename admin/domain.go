@@ -14,8 +14,19 @@ import (
 
 // Domain is a domain as the office shows it: without its private keys.
 type Domain struct {
-	Name    string    `json:"name" table:"DOMAIN"`
-	Created time.Time `json:"created" table:"SINCE"`
+	Name       string    `json:"name" table:"DOMAIN"`
+	Created    time.Time `json:"created" table:"SINCE"`
+	CatchAll   string    `json:"catch_all,omitempty" table:"CATCH-ALL"`
+	Separators string    `json:"separators" table:"SEPARATORS"`
+	Disabled   bool      `json:"disabled" table:"DISABLED"`
+}
+
+func shownDomain(d mailbox.Domain) Domain {
+	shown := Domain{d.Name, d.Created, string(d.CatchAll), "+", d.Disabled}
+	if d.Separators != nil {
+		shown.Separators = *d.Separators
+	}
+	return shown
 }
 
 type domainArgs struct {
@@ -23,7 +34,10 @@ type domainArgs struct {
 }
 
 // DomainAdded is the result of "domain add".
-type DomainAdded Domain
+type DomainAdded struct {
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+}
 
 // Text says how to go on.
 func (d DomainAdded) Text(w io.Writer, _ any) error {
@@ -50,9 +64,64 @@ func domainList(_ context.Context, o *Office, _ *struct{}) ([]Domain, error) {
 	all, err := o.Store.Domains()
 	var list []Domain
 	for _, d := range all {
-		list = append(list, Domain{d.Name, d.Created})
+		list = append(list, shownDomain(d))
 	}
 	return list, err
+}
+
+type domainSetArgs struct {
+	domainArgs
+	CatchAll   string `json:"catch_all" placeholder:"ADDRESS" help:"Who gets the mail to addresses that nobody has; none: it is refused. Without it all stays as it is."`
+	Separators string `json:"separators" placeholder:"CHARACTERS" help:"The characters that may begin a subaddress, such as + and -; none: there are no subaddresses. Without it all stays as it is."`
+}
+
+// none is the word that takes a setting away where nothing leaves it as it is.
+const none = "none"
+
+func domainSet(ctx context.Context, o *Office, a *domainSetArgs) (Domain, error) {
+	var to mailbox.Address
+	if a.CatchAll != "" && a.CatchAll != none {
+		var err error
+		if to, err = o.target(a.CatchAll); err != nil {
+			return Domain{}, err
+		}
+	}
+	d, err := o.Store.ChangeDomain(ctx, a.Domain, func(d *mailbox.Domain) error {
+		if a.CatchAll != "" {
+			d.CatchAll = to
+		}
+		if a.Separators != "" {
+			d.Separators = &a.Separators
+			if a.Separators == none {
+				d.Separators = new(string)
+			}
+		}
+		return nil
+	})
+	return shownDomain(d), err
+}
+
+// Text says what holds now.
+func (d Domain) Text(w io.Writer, _ any) error {
+	to, by := "is refused", "There are no subaddresses."
+	if d.CatchAll != "" {
+		to = "goes to " + d.CatchAll
+	}
+	if d.Separators != "" {
+		by = "A subaddress may begin with " + strings.Join(strings.Split(d.Separators, ""), " or ") + "."
+	}
+	_, err := fmt.Fprintf(w, "Mail to addresses of %s that nobody has %s. %s\n", d.Name, to, by)
+	return err
+}
+
+func domainDisable(ctx context.Context, o *Office, a *domainArgs) (Done, error) {
+	d, err := o.Store.ChangeDomain(ctx, a.Domain, func(d *mailbox.Domain) error { d.Disabled = true; return nil })
+	return done("%s is disabled.", d.Name), err
+}
+
+func domainEnable(ctx context.Context, o *Office, a *domainArgs) (Done, error) {
+	d, err := o.Store.ChangeDomain(ctx, a.Domain, func(d *mailbox.Domain) error { d.Disabled = false; return nil })
+	return done("%s is enabled.", d.Name), err
 }
 
 func domainRemove(ctx context.Context, o *Office, a *domainArgs) (Done, error) {

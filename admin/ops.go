@@ -13,11 +13,18 @@ package admin
 func Ops() []Op {
 	return []Op{
 		op("domain add", "Receive mail for a domain; makes its DKIM keys.", Administrator, domainAdd).founds(),
+		op("domain set", "Set where a domain's mail to nobody goes, and what begins a subaddress.", Administrator, domainSet),
+		op("domain disable", "Put off a domain's mail, and let nobody in it log in.", Administrator, domainDisable),
+		op("domain enable", "Take a domain's mail again, and let its people log in.", Administrator, domainEnable),
 		op("domain list", "List the domains.", Administrator, domainList),
 		op("domain remove", "Receive no more mail for a domain. Accounts and aliases in it must be gone.", Administrator, domainRemove),
 
 		op("account add", "Make an account with its mailboxes.", Administrator, accountAdd),
 		op("account list", "List the accounts and what they hold.", Administrator, accountList),
+		op("account promote", "Make an account an administrator's.", Administrator, accountPromote),
+		op("account demote", "Make an account no administrator's any more. One always stays.", Administrator, accountDemote),
+		op("account disable", "Put off an account's mail, and let nobody log in to it.", Administrator, accountDisable),
+		op("account enable", "Take an account's mail again, and let its owner log in.", Administrator, accountEnable),
 		op("account password", "Give an account a new password.", Self, accountPassword),
 		op("account remove", "Remove an account and all its mail.", Administrator, accountRemove),
 
@@ -26,6 +33,7 @@ func Ops() []Op {
 		op("device remove", "Take a device's app password away.", Self, deviceRemove),
 
 		op("alias add", "Make an address whose mail goes to others.", Administrator, aliasAdd),
+		op("alias set", "Give an alias other targets, or another last day.", Administrator, aliasSet),
 		op("alias list", "List the aliases.", Administrator, aliasList),
 		op("alias remove", "Remove an alias.", Administrator, aliasRemove),
 

@@ -41,7 +41,10 @@ func domainPath(name string) string { return "/panel/domains/" + url.PathEscape(
 
 // domain is one domain with the records that it needs.
 func domain(v *visit) error {
-	answered, err := v.act(acts{"domain remove": func(*visit, url.Values, any) string { return "/panel/domains" }})
+	answered, err := v.act(acts{
+		"domain set": stay, "domain disable": stay, "domain enable": stay,
+		"domain remove": func(*visit, url.Values, any) string { return "/panel/domains" },
+	})
 	if answered || err != nil {
 		return err
 	}
@@ -63,6 +66,20 @@ func domain(v *visit) error {
 			page.Good++
 		case f.Bad():
 			page.Bad++
+		}
+	}
+	d, err := v.store.Domain(page.Name)
+	if err != nil {
+		return err
+	}
+	page.Disabled = d.Disabled
+	if page.Set, err = v.form("domain set", "Save", "domain", page.Name); err != nil {
+		return err
+	}
+	if v.problem == nil {
+		page.Set.set("catch_all", string(d.CatchAll))
+		if d.Separators != nil {
+			page.Set.set("separators", *d.Separators)
 		}
 	}
 	if page.Checked {
@@ -107,6 +124,8 @@ type domainPage struct {
 	Records   admin.Records
 	Checked   bool
 	Good, Bad int
+	Set       form
+	Disabled  bool
 }
 
 // zone is the records as a zone file to download.

@@ -49,6 +49,12 @@ func wordings() map[string]wording {
 		"device":             {"Name of the device", "Such as “Anna's phone”."},
 		"to":                 {"Goes to", "One or more addresses of this server, with spaces between them."},
 		"alias add.address":  {"Alias", ""},
+		"alias set.address":  {"Alias", ""},
+		"alias set.to":       {"Goes to", "Leave it empty to change only the last day."},
+		"expires":            {"Last day", "Such as 2027-12-31, in UTC; empty is without an end."},
+		"alias set.expires":  {"Last day", "Such as 2027-12-31, in UTC, or never; empty leaves it as it is."},
+		"catch_all":          {"Mail to nobody goes to", "An address of this server, or none to refuse it; empty leaves it as it is."},
+		"separators":         {"A subaddress begins with", "One or more characters, such as + and -, or none; empty leaves it as it is."},
 		"host set.name":      {"Host name", ""},
 		"addresses":          {"Public addresses", "IPv4 and IPv6, with spaces between them."},
 		"url":                {"Smart host", "smtps://USER@HOST (TLS, port 465), smtp+starttls://USER@HOST (port 587) or smtp://HOST (port 25), with :PORT where wanted."},
@@ -224,6 +230,10 @@ func question(name string, args any, given url.Values) string {
 		return "Receive no more mail for " + given.Get("domain") + "? Its DKIM keys are removed too."
 	case "device remove":
 		return "Take this device's app password away? It can read and send mail no more."
+	case "account disable":
+		return "Disable " + given.Get("address") + "? Nobody can log in to it, and its mail is put off."
+	case "domain disable":
+		return "Disable " + given.Get("domain") + "? Nobody in it can log in, and its mail is put off."
 	case "alias remove":
 		return "Remove the alias " + given.Get("address") + "?"
 	}

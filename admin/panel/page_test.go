@@ -373,13 +373,22 @@ func TestOperationsHaveAPlace(t *testing.T) {
 	boss := w.signIn("boss")
 	have := map[string]bool{}
 	collect := func() {
-		for _, path := range []string{"/panel/", "/panel/people", "/panel/people/anna@example.org", "/panel/domains", "/panel/domains/example.org", "/panel/settings"} {
+		for _, path := range []string{"/panel/", "/panel/people", "/panel/people/anna@example.org", "/panel/domains", "/panel/domains/example.org", "/panel/domains/closed.example", "/panel/settings"} {
 			for _, m := range regexp.MustCompile(`name="_op" value="([^"]*)"`).FindAllStringSubmatch(boss.get(path).Body.String(), -1) {
 				have[m[1]] = true
 			}
 		}
 	}
 	collect()
+	if _, err := w.store.ChangeAccount(ctx, "anna@example.org", func(a *mailbox.Account) error { a.Admin, a.Disabled = true, true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.AddDomain(ctx, "closed.example"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.ChangeDomain(ctx, "closed.example", func(d *mailbox.Domain) error { d.Disabled = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
 	if err := w.store.SetRule(ctx, mailbox.Rule{Sender: "example.com", Block: true}); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ func people(v *visit) error {
 			return ""
 		},
 		"alias add":    stay,
+		"alias set":    stay,
 		"alias remove": stay,
 	})
 	if answered || err != nil {
@@ -35,6 +36,7 @@ func people(v *visit) error {
 		Aliases   []admin.Alias
 		Domains   []admin.Domain
 		Add, Also form
+		Change    form
 	}
 	if page.Accounts, err = ask[[]admin.Account](v, "account list"); err != nil {
 		return err
@@ -51,6 +53,9 @@ func people(v *visit) error {
 	if page.Also, err = v.form("alias add", "Add the alias"); err != nil {
 		return err
 	}
+	if page.Change, err = v.form("alias set", "Change it"); err != nil {
+		return err
+	}
 	return v.show("people", "people", "People", page)
 }
 
@@ -60,6 +65,7 @@ func personPath(address string) string { return "/panel/people/" + url.PathEscap
 func person(v *visit) error {
 	answered, err := v.act(acts{
 		"device add": stay, "device remove": stay, "account password": stay,
+		"account promote": stay, "account demote": stay, "account disable": stay, "account enable": stay,
 		"account remove": func(*visit, url.Values, any) string { return "/panel/people" },
 	})
 	if answered || err != nil {
@@ -70,6 +76,7 @@ func person(v *visit) error {
 		Address  string
 		Own      bool
 		Admin    bool
+		Disabled bool
 		Usage    mailbox.Usage
 		Aliases  []string
 		Devices  []admin.Device
@@ -89,7 +96,7 @@ func person(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page.Address, page.Own, page.Admin = string(a.Address), a.ID == v.account.ID, a.Admin
+	page.Address, page.Own, page.Admin, page.Disabled = string(a.Address), a.ID == v.account.ID, a.Admin, a.Disabled
 	if page.Usage, err = v.store.AccountUsage(a.ID); err != nil {
 		return err
 	}
