@@ -88,7 +88,7 @@ type Expunged struct {
 }
 
 // expungePiece is how many messages are expunged in one piece.
-const expungePiece = 256
+const expungePiece = 128
 
 // Expunge removes the messages that are \Deleted, for good; with uids (in
 // order) only those among them (UID EXPUNGE, RFC 4315). Many are removed in

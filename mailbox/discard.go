@@ -14,7 +14,7 @@ import (
 
 // discardPiece is how many rows are removed in one commit. Each message is some
 // rows, and its body another one that may lie anywhere.
-const discardPiece = 256
+const discardPiece = 128
 
 // discard empties a mailbox that is out of sight, or leaves it to the job.
 func (tx *tx) discard(id AccountID, f Folder, keep bool) error {
