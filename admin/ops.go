@@ -61,6 +61,12 @@ func Ops() []Op {
 		op("queue retry", "Try a waiting message again now.", Administrator, queueRetry),
 		op("queue drop", "Remove a waiting message; nobody is told.", Administrator, queueDrop),
 
+		op("undelete list", "List the expunged messages of an account that can be had back.", Self, undeleteList),
+		op("undelete restore", "Put expunged messages back into their mailboxes.", Self, undeleteRestore),
+
+		op("retention show", "Show how long expunged messages, junk and trash are kept.", Administrator, retentionShow),
+		op("retention set", "Set how long expunged messages, junk and trash are kept.", Administrator, retentionSet),
+
 		op("dns", "Show the DNS records that a domain needs, and why; check them with --check.", Administrator, dns),
 		op("status", "Show accounts, what waits to be sent, and the open doors.", Administrator, status),
 		op("test", "Send a test message to an account, through this server's own SMTP port.", Self, test),
@@ -88,6 +94,10 @@ func About(noun string) string {
 		return "The smart host that mail to others goes through."
 	case "certificate":
 		return "The certificates that connections are encrypted with."
+	case "undelete":
+		return "Expunged messages, which can be had back for some days."
+	case "retention":
+		return "How long messages are kept that nobody wants."
 	case "queue":
 		return "Messages that wait to be sent."
 	}

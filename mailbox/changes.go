@@ -30,7 +30,7 @@ func (s *Store) Snapshot(id AccountID, folder FolderID) (Snapshot, error) {
 type Changes struct {
 	Folder   Folder
 	Changed  []Entry // new messages and changed ones, in UID order
-	Vanished []UID   // expunged ones, in order, also those that came and went since
+	Vanished []UID   // expunged ones, in order, also those that came and went since, and for an old modseq all that are not there
 }
 
 // Changes tells what happened in a mailbox since the caller saw it at modseq
@@ -57,6 +57,10 @@ func (s *Store) Changes(id AccountID, folder FolderID, since ModSeq) (Changes, e
 			return nil
 		})
 		if err != nil {
+			return err
+		}
+		if since < tx.expungedFloor(id, folder) {
+			c.Vanished, err = tx.absent(id, &c.Folder)
 			return err
 		}
 		cur := tx.Bucket(bExpunged).Cursor()

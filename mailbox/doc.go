@@ -76,7 +76,8 @@
 //	                                                THREADID, sizes, INTERNALDATE, save date, Date field
 //	views          account u32, mailbox u32, uid u32    prefix, and as FETCH writes them ENVELOPE, BODYSTRUCTURE, PREVIEW
 //	flags          account u32, mailbox u32, uid/256 u32  block of Entries: what does
-//	expunged       account u32, mailbox u32, modseq u64   UIDs that an operation took away
+//	expunged       account u32, mailbox u32, modseq u64   UIDs that an operation took away; for modseq 0,
+//	                                                up to which modseq such rows were given up
 //	bodies         body u64                         bodyRow: pack, offset, lengths, references
 //	digests        body u64                         digest: what searches, sorts and threads ask of its header
 //	signatures     body u64                         signature of its folded text and header; empty if it could not be read
@@ -92,6 +93,7 @@
 //	outbox         number u64                       Outgoing, JSON
 //	due            time u64 (unix ns), number u64   nothing: the outbox by time
 //	journal        number u64                       Line, JSON
+//	traces         message u64, number u64          nothing: the journal by message
 //	tokens         SHA-256 of kind and secret       Token, JSON
 //	corners        room, 0, key                     when it was put (unix ns u64), and what only that room understands
 //

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 
@@ -21,12 +22,26 @@ var toFormat2 = migration{
 	},
 	step: func(s *Store) (int, error) { return s.stepToFormat2(stepMessages) },
 	done: func(tx *tx) error {
+		if err := tx.traceJournal(); err != nil {
+			return err
+		}
 		err := tx.DeleteBucket(bMessages1)
 		if errors.Is(err, bbolt.ErrBucketNotFound) {
 			return nil
 		}
 		return err
 	},
+}
+
+// traceJournal makes the rows that lead from messages to lines.
+func (tx *tx) traceJournal() error {
+	return tx.Bucket(bJournal).ForEach(func(k, v []byte) error {
+		var l Line
+		if err := json.Unmarshal(v, &l); err != nil || l.Message == 0 {
+			return err
+		}
+		return tx.put(bTraces, append(be64(uint64(l.Message)), k...), nil)
+	})
 }
 
 var bMessages1 = []byte("messages")

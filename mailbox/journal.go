@@ -1,7 +1,9 @@
 package mailbox
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"time"
 	"unicode/utf8"
@@ -77,7 +79,109 @@ func (tx *tx) log(l Line) error {
 	if err != nil {
 		return err
 	}
+	if l.Message != 0 {
+		if err := tx.put(bTraces, traceKey(l.Message, seq), nil); err != nil {
+			return err
+		}
+	}
 	return tx.putJSON(bJournal, be64(seq), &l)
+}
+
+// traceKey leads from a message to a line of the journal.
+func traceKey(id BodyID, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(be64(uint64(id)), seq)
+}
+
+// Trace calls f with the lines of one message, the newest first, until it returns
+// false.
+func (s *Store) Trace(id BodyID, f func(Line) bool) error {
+	return s.view(func(tx *tx) error {
+		prefix := be64(uint64(id))
+		c := tx.Bucket(bTraces).Cursor()
+		k, _ := c.Seek(be64(uint64(id) + 1))
+		if k == nil {
+			k, _ = c.Last()
+		} else {
+			k, _ = c.Prev()
+		}
+		for ; bytes.HasPrefix(k, prefix); k, _ = c.Prev() {
+			v := tx.Bucket(bJournal).Get(k[8:])
+			if v == nil {
+				continue
+			}
+			var l Line
+			if err := json.Unmarshal(v, &l); err != nil {
+				return err
+			}
+			if !f(l) {
+				break
+			}
+		}
+		return nil
+	})
+}
+
+// JournalDays is how long the journal's lines are kept unless the settings say
+// otherwise.
+const JournalDays = 180
+
+// journalPiece is how many lines are given up in one commit.
+const journalPiece = 256
+
+// trimJournal is the job that gives up old lines.
+func (s *Store) trimJournal(ctx context.Context) error {
+	v, err := s.Settings()
+	if err != nil {
+		return err
+	}
+	days := daysOr(v.JournalDays, JournalDays)
+	if days == 0 {
+		return nil
+	}
+	limit := time.Now().AddDate(0, 0, -days)
+	for left := true; left; {
+		err := s.updateBulk(ctx, func(tx *tx) (err error) {
+			left, err = tx.trimJournal(limit)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trimJournal gives up some lines that are older than limit, and tells whether
+// more may be. Lines come in the order of time, but for those of a clock that was
+// set back, which go with their neighbours.
+func (tx *tx) trimJournal(limit time.Time) (left bool, err error) {
+	type old struct {
+		key     []byte
+		message BodyID
+	}
+	var lines []old
+	c := tx.Bucket(bJournal).Cursor()
+	for k, v := c.First(); k != nil && len(lines) < journalPiece; k, v = c.Next() {
+		var l Line
+		if err := json.Unmarshal(v, &l); err != nil {
+			return false, err
+		}
+		if !l.Time.Before(limit) {
+			break
+		}
+		lines = append(lines, old{bytes.Clone(k), l.Message})
+	}
+	for _, l := range lines {
+		if err := tx.delete(bJournal, l.key); err != nil {
+			return false, err
+		}
+		if l.message != 0 {
+			if err := tx.delete(bTraces, append(be64(uint64(l.message)), l.key...)); err != nil {
+				return false, err
+			}
+		}
+	}
+	return len(lines) == journalPiece, nil
 }
 
 // maxLineText is how much of a header field a line keeps, in bytes: strangers

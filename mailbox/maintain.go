@@ -22,6 +22,8 @@ func (s *Store) jobs() []job {
 		{name: "snapshot of roost.db", every: 10 * time.Minute, run: s.takeSnapshot},
 		{name: "retention", every: time.Hour, run: s.expungeOld},
 		{name: "forget expunged messages", every: time.Minute, run: s.forgetExpunged},
+		{name: "give up old rows of expunged messages", every: time.Hour, run: s.giveUpExpunged},
+		{name: "give up old lines of the journal", every: time.Hour, run: s.trimJournal},
 		{name: "empty deleted mailboxes", every: time.Minute, run: s.emptyDiscarded, woken: true},
 	}
 }

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -28,6 +29,20 @@ func TestMigrationGoesOnWhereItWas(t *testing.T) {
 			err := s.view(func(tx *tx) error {
 				if tx.Bucket(bMessages1) != nil {
 					t.Error("the old rows are still there")
+				}
+				lines := 0
+				err := tx.Bucket(bJournal).ForEach(func(k, v []byte) error {
+					var l Line
+					if err := json.Unmarshal(v, &l); err != nil || l.Message == 0 {
+						return err
+					}
+					if lines++; tx.Bucket(bTraces).Get(append(be64(uint64(l.Message)), k...)) == nil {
+						t.Errorf("nothing leads from message %s to its line", l.Message)
+					}
+					return nil
+				})
+				if err != nil || lines == 0 {
+					t.Errorf("%d lines of messages, %v", lines, err)
 				}
 				return nil
 			})

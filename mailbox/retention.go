@@ -22,10 +22,11 @@ func daysOr(set, otherwise int) int {
 	return set
 }
 
-func (v *Settings) undeleteDays() int { return daysOr(v.UndeleteDays, UndeleteDays) }
+// DaysKept tells for how many days expunged messages can be had back; 0 is none.
+func (v *Settings) DaysKept() int { return daysOr(v.UndeleteDays, UndeleteDays) }
 
-// retention tells how many days messages stay in a mailbox; 0 is for ever.
-func (v *Settings) retention(use SpecialUse) int {
+// DaysIn tells how many days messages stay in a mailbox of that use; 0 is for ever.
+func (v *Settings) DaysIn(use SpecialUse) int {
 	switch use {
 	case UseJunk:
 		return daysOr(v.JunkDays, RetentionDays)
@@ -52,7 +53,7 @@ func (s *Store) expungeOld(ctx context.Context) error {
 			return err
 		}
 		for _, f := range folders {
-			if days := v.retention(f.Use); days > 0 && f.Messages > 0 {
+			if days := v.DaysIn(f.Use); days > 0 && f.Messages > 0 {
 				if err := s.expungeBefore(ctx, a.ID, f.ID, time.Now().AddDate(0, 0, -days)); err != nil {
 					return err
 				}

@@ -40,12 +40,13 @@ var (
 	bDiscarded     = []byte("discarded")
 	bRules         = []byte("rules")
 	bUndelete      = []byte("undelete")
+	bTraces        = []byte("traces")
 )
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
 	bSubscriptions, bFacts, bViews, bFlags, bExpunged, bBodies, bDigests, bSignatures, bThreads, bJoined, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
-	bDamaged, bDiscarded, bRules, bUndelete,
+	bDamaged, bDiscarded, bRules, bUndelete, bTraces,
 }
 
 // tx is one bbolt transaction. It notes what has to happen around the commit:

@@ -24,6 +24,7 @@ type Settings struct {
 
 	// Days: 0 is the default, less than 0 is never.
 	UndeleteDays int `json:"undelete_days,omitempty"` // that expunged messages are kept; 0 is 14
+	JournalDays  int `json:"journal_days,omitempty"`  // that lines of the journal are kept; 0 is 180
 	JunkDays     int `json:"junk_days,omitempty"`     // that messages stay in \Junk; 0 is 30
 	TrashDays    int `json:"trash_days,omitempty"`    // in \Trash; 0 is 30
 }

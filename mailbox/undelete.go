@@ -98,7 +98,7 @@ func isGone(v []byte) bool { return len(v) == rowLength && v[rowLength-1]&rowGon
 func (tx *tx) keeps() (bool, error) {
 	var v Settings
 	err := tx.settings(&v)
-	return v.undeleteDays() > 0, err
+	return v.DaysKept() > 0, err
 }
 
 // ExpungedMessage is an expunged message that can be had back.
@@ -377,7 +377,7 @@ func (s *Store) keptSince(tx *tx) (time.Time, error) {
 	}
 	var v Settings
 	err := tx.settings(&v)
-	return time.Now().AddDate(0, 0, -v.undeleteDays()), err
+	return time.Now().AddDate(0, 0, -v.DaysKept()), err
 }
 
 // forget gives up the messages of one row. Those of a mailbox that was deleted

@@ -161,15 +161,11 @@ func (v *visit) lines(id mailbox.BodyID) ([]mailbox.Line, error) {
 		return nil, err
 	}
 	var list []mailbox.Line
-	scanned := 0
-	err = v.store.Journal(func(l mailbox.Line) bool {
-		if l.Message == id {
-			if l, ok := who.sees(l); ok {
-				list = append(list, l)
-			}
+	err = v.store.Trace(id, func(l mailbox.Line) bool {
+		if l, ok := who.sees(l); ok {
+			list = append(list, l)
 		}
-		scanned++
-		return scanned < 4*maxScan && len(list) < maxStory
+		return len(list) < maxStory
 	})
 	slices.Reverse(list)
 	return list, err
