@@ -59,9 +59,9 @@ func accountOf(o *Office, address string) (mailbox.Account, error) {
 
 type undeleteArgs struct {
 	accountArgs
-	Mailbox string        `json:"mailbox,omitempty" placeholder:"NAME" help:"Only those that were in this mailbox."`
-	Since   time.Duration `json:"since,omitempty" placeholder:"DURATION" help:"Only those that were expunged in this time up to now, such as 2h."`
-	UID     []uint32      `json:"uid,omitempty" placeholder:"UID" help:"Only those with these UIDs, as the list shows them; with --mailbox."`
+	Mailbox string   `json:"mailbox,omitempty" placeholder:"NAME" help:"Only those that were in this mailbox."`
+	Since   string   `json:"since,omitempty" placeholder:"DURATION" help:"Only those that were expunged in this time up to now, such as 2h."`
+	UID     []string `json:"uid,omitempty" placeholder:"UID" help:"Only those with these UIDs, as the list shows them; with --mailbox."`
 }
 
 // Undeleted is the result of "undelete restore".
@@ -84,10 +84,18 @@ func undeleteRestore(ctx context.Context, o *Office, a *undeleteArgs) (Undeleted
 		return Undeleted{}, errorf(Invalid, "UIDs mean something in one mailbox only: name it with --mailbox")
 	}
 	u := mailbox.Undeletion{Mailbox: a.Mailbox}
-	if a.Since > 0 {
-		u.Since = time.Now().Add(-a.Since)
+	if a.Since != "" {
+		ago, err := time.ParseDuration(a.Since)
+		if err != nil || ago < 0 {
+			return Undeleted{}, errorf(Invalid, "%q is not a time such as 90m or 48h", a.Since)
+		}
+		u.Since = time.Now().Add(-ago)
 	}
-	for _, uid := range a.UID {
+	for _, text := range a.UID {
+		uid, err := strconv.ParseUint(text, 10, 32)
+		if err != nil {
+			return Undeleted{}, errorf(Invalid, "%q is not a UID", text)
+		}
 		u.UIDs = append(u.UIDs, mailbox.UID(uid))
 	}
 	slices.Sort(u.UIDs)

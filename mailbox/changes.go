@@ -185,7 +185,7 @@ func (s *Store) RetellExpunged(ctx context.Context, id AccountID, folder FolderI
 			return err
 		}
 		for _, uid := range uids {
-			if tx.Bucket(bFacts).Get(messageKey(id, folder, uid)) != nil {
+			if v := tx.Bucket(bFacts).Get(messageKey(id, folder, uid)); v != nil && !isGone(v) {
 				return faultf(ErrInvalid, "message %d is still there", uid)
 			}
 		}

@@ -56,6 +56,11 @@ func inspectFirst(dir string, o Options) error {
 	if _, err := os.Stat(filepath.Join(dir, runningName)); err != nil || o.Inspect == nil {
 		return nil
 	}
+	release, err := lockDir(dir)
+	if err != nil {
+		return nil // somebody works with it, as whoever opens it is told
+	}
+	release()
 	o.Log.Info("the last stop was not a clean one: looking through roost.db")
 	switch err := o.Inspect(path); {
 	case err == nil, errors.Is(err, ErrLocked), errors.Is(err, ErrInvalid):

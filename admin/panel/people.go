@@ -64,7 +64,7 @@ func personPath(address string) string { return "/panel/people/" + url.PathEscap
 // person is one account: its devices, its password, its end.
 func person(v *visit) error {
 	answered, err := v.act(acts{
-		"device add": stay, "device remove": stay, "account password": stay,
+		"device add": stay, "device remove": stay, "account password": stay, "undelete restore": stay,
 		"account promote": stay, "account demote": stay, "account disable": stay, "account enable": stay,
 		"account remove": func(*visit, url.Values, any) string { return "/panel/people" },
 	})
@@ -82,6 +82,8 @@ func person(v *visit) error {
 		Devices  []admin.Device
 		Add      form
 		Password form
+		Expunged []admin.Expunged // the last ones
+		Back     form
 		Doors    doors
 	}
 	// It says who may: an administrator, and the person.
@@ -115,9 +117,19 @@ func person(v *visit) error {
 	if page.Password, err = v.form("account password", "Change the password", "address", page.Address); err != nil {
 		return err
 	}
+	if page.Expunged, err = ask[[]admin.Expunged](v, "undelete list", "address", page.Address); err != nil {
+		return err
+	}
+	page.Expunged = page.Expunged[:min(len(page.Expunged), expungedShown)]
+	if page.Back, err = v.form("undelete restore", "Put back", "address", page.Address); err != nil {
+		return err
+	}
 	page.Doors = v.doors()
 	return v.show("person", "people", page.Address, page)
 }
+
+// expungedShown is how many expunged messages a person's page shows.
+const expungedShown = 20
 
 // doors is what a mail program is told of the server.
 type doors struct {

@@ -10,7 +10,7 @@ import (
 // settings is what holds for the whole server.
 func settings(v *visit) error {
 	answered, err := v.act(acts{"host set": stay, "relay set": stay, "relay remove": stay, "certificate retry": stay,
-		"allow": stay, "block": stay, "rule remove": stay})
+		"allow": stay, "block": stay, "rule remove": stay, "retention set": stay})
 	if answered || err != nil {
 		return err
 	}
@@ -32,6 +32,8 @@ func settings(v *visit) error {
 		Disk         disk
 		Rules        []admin.Rule
 		Allow, Block form
+		Retention    admin.Retention
+		Keep         form
 	}
 	page.Taken = v.office.Taken
 	if page.Host, err = ask[admin.Host](v, "host show"); err != nil {
@@ -60,6 +62,12 @@ func settings(v *visit) error {
 		return err
 	}
 	if page.Rules, err = ask[[]admin.Rule](v, "rule list"); err != nil {
+		return err
+	}
+	if page.Retention, err = ask[admin.Retention](v, "retention show"); err != nil {
+		return err
+	}
+	if page.Keep, err = v.form("retention set", "Save"); err != nil {
 		return err
 	}
 	if page.Allow, err = v.form("allow", "Let in"); err != nil {
