@@ -37,7 +37,7 @@ func shownAlias(a mailbox.Alias) Alias {
 
 type aliasAddArgs struct {
 	Address string   `json:"address" arg:"" help:"The new address."`
-	To      []string `json:"to" arg:"" help:"Where its mail goes: one or more addresses of this server."`
+	To      []string `json:"to" arg:"" help:"Where its mail goes: one or more addresses, of this server or elsewhere."`
 	Expires string   `json:"expires" placeholder:"DATE" help:"The last day that mail to it is taken, as 2027-12-31, in UTC."`
 }
 
@@ -47,7 +47,7 @@ func aliasAdd(ctx context.Context, o *Office, a *aliasAddArgs) (Alias, error) {
 		return Alias{}, err
 	}
 	made := mailbox.Alias{Address: addr}
-	if made.To, err = o.targets(a.To); err != nil {
+	if made.To, err = targets(a.To); err != nil {
 		return Alias{}, err
 	}
 	if made.Expires, err = after(a.Expires); err != nil {
@@ -79,7 +79,7 @@ func aliasSet(ctx context.Context, o *Office, a *aliasSetArgs) (Alias, error) {
 		return Alias{}, err
 	}
 	if len(a.To) > 0 {
-		if changed.To, err = o.targets(a.To); err != nil {
+		if changed.To, err = targets(a.To); err != nil {
 			return Alias{}, err
 		}
 	}
@@ -109,28 +109,17 @@ func (o *Office) alias(addr mailbox.Address) (mailbox.Alias, error) {
 	return mailbox.Alias{}, err
 }
 
-func (o *Office) targets(texts []string) ([]mailbox.Address, error) {
+// targets reads addresses that mail can go to, here or elsewhere.
+func targets(texts []string) ([]mailbox.Address, error) {
 	var to []mailbox.Address
 	for _, text := range texts {
-		t, err := o.target(text)
+		t, err := mailbox.ParseTarget(text)
 		if err != nil {
 			return nil, err
 		}
 		to = append(to, t)
 	}
 	return to, nil
-}
-
-// target reads an address that mail can go to.
-func (o *Office) target(text string) (mailbox.Address, error) {
-	t, err := mailbox.ParseAddress(text)
-	if err != nil {
-		return "", err
-	}
-	if _, err := o.Store.Domain(t.Domain()); err != nil {
-		return "", errorf(Invalid, "there is no account or alias %s here, and mail can't be forwarded to outside yet", t)
-	}
-	return t, nil
 }
 
 // after is the moment that a day is over, in UTC; of no day zero.

@@ -82,7 +82,7 @@ func domainSet(ctx context.Context, o *Office, a *domainSetArgs) (Domain, error)
 	var to mailbox.Address
 	if a.CatchAll != "" && a.CatchAll != none {
 		var err error
-		if to, err = o.target(a.CatchAll); err != nil {
+		if to, err = mailbox.ParseTarget(a.CatchAll); err != nil {
 			return Domain{}, err
 		}
 	}

@@ -1,8 +1,10 @@
 package mailbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -79,6 +81,20 @@ func (tx *tx) checkTarget(t Address) error {
 		err = faultf(ErrNotFound, "there is no account or alias %s here", t)
 	}
 	return err
+}
+
+// ForwardingKey is the store's secret of 32 octets that proves a reverse-path to
+// be one that Roost made for mail that it forwarded.
+func (s *Store) ForwardingKey() ([]byte, error) {
+	var key []byte
+	err := s.view(func(tx *tx) error {
+		key = bytes.Clone(tx.Bucket(bMeta).Get(kForwarding))
+		if len(key) != 32 {
+			return fmt.Errorf("the key for forwarding: %w", ErrCorrupt)
+		}
+		return nil
+	})
+	return key, err
 }
 
 // Aliases lists the aliases by address, also those that have expired.

@@ -62,6 +62,7 @@
 //	bucket         key                              value
 //	meta           "format"                         number of the data model, u32
 //	               "instance"                       16 random bytes
+//	               "forwarding"                     32 random bytes: ForwardingKey
 //	settings       "server"                         Settings, JSON
 //	domains        domain                           Domain: DKIM keys, catch-all, separators; JSON
 //	addresses      Address                          account id, or an alias's targets and end, JSON

@@ -30,8 +30,9 @@ type migration struct {
 var migrations = [format - 1]migration{toFormat2}
 
 var (
-	kFormat   = []byte("format")
-	kInstance = []byte("instance")
+	kFormat     = []byte("format")
+	kInstance   = []byte("instance")
+	kForwarding = []byte("forwarding")
 )
 
 // prepare makes a new store's buckets, and those that an older one lacks. A
@@ -49,6 +50,13 @@ func prepare(db *bbolt.DB) error {
 				return err
 			}
 			if err := meta.Put(kFormat, be32(format)); err != nil {
+				return err
+			}
+		}
+		if meta := tx.Bucket(bMeta); meta.Get(kForwarding) == nil {
+			key := make([]byte, 32)
+			rand.Read(key)
+			if err := meta.Put(kForwarding, key); err != nil {
 				return err
 			}
 		}

@@ -18,9 +18,10 @@ func (id OutboxID) String() string { return fmt.Sprintf("%08x", uint64(id)) }
 // Outgoing is a message on its way to one remote domain.
 type Outgoing struct {
 	ID         OutboxID    `json:"id"`
-	Account    AccountID   `json:"account"` // whose message it is, and who is told of a failure
-	From       string      `json:"from"`    // reverse-path; empty is <>
-	Domain     string      `json:"domain"`  // where the recipients are, in lower-case A-labels
+	Account    AccountID   `json:"account"`          // whose message it is, and who is told of a failure
+	From       string      `json:"from"`             // reverse-path; empty is <>
+	Sender     string      `json:"sender,omitempty"` // of forwarded mail with Account 0: whose From stands in for, and who is told of a failure
+	Domain     string      `json:"domain"`           // where the recipients are, in lower-case A-labels
 	Recipients []Recipient `json:"recipients"`
 	Body       BodyID      `json:"body"`
 	Size       int64       `json:"size"`

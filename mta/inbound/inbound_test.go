@@ -89,7 +89,7 @@ func newPostOn(t *testing.T, dir string, o mailbox.Options, r *dns.Resolver, cli
 		Store:    s,
 		Hostname: func() string { return "mx.example.org" },
 		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
-		Resolver: r, RefuseNullMX: true,
+		Resolver: r, RefuseNullMX: true, Forward: true,
 	})
 	addr := l.Addr().String()
 	if client != "" {

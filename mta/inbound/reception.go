@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -107,7 +106,7 @@ func (m *reception) decide() error {
 	var accounts []mailbox.AccountID
 	var all []judgement
 	for _, r := range m.to {
-		for _, id := range r.accounts {
+		for _, id := range judges(r.Route) {
 			if seen[id] {
 				continue
 			}
@@ -131,6 +130,19 @@ func (m *reception) decide() error {
 		}
 	}
 	return err
+}
+
+// judges are the accounts whose rules decide over a recipient's mail: 0, whose are
+// those for all, for what goes elsewhere.
+func judges(r mailbox.Route) []mailbox.AccountID {
+	var ids []mailbox.AccountID
+	for _, l := range r.Local {
+		ids = append(ids, l.Account.ID)
+	}
+	if len(r.Outside) > 0 {
+		ids = append(ids, 0)
+	}
+	return ids
 }
 
 // maxSenders bounds the addresses in From that rules are looked up for.
@@ -162,13 +174,15 @@ func (m *reception) accept(ctx context.Context) (err error) {
 	in := mailbox.Intake{Body: m.spool, From: m.from.String(), Journal: []mailbox.Line{m.line(mailbox.Received)}}
 	place := map[mailbox.AccountID]int{}
 	for _, r := range m.to {
-		for _, id := range r.accounts {
+		for _, l := range r.Local {
+			id := l.Account.ID
 			n, ok := place[id]
 			if !ok {
 				n = len(in.Place)
 				place[id] = n
 				in.Place = append(in.Place, mailbox.Placement{Account: id, Prefix: []byte("Return-Path: <" + m.from.String() + ">\r\n")})
 			}
+			in.Place[n].Uncounted = in.Place[n].Uncounted || r.Role
 			field := []byte("Delivered-To: " + deliveredTo(r.path, m.conn.Hostname()) + "\r\n")
 			if !bytes.Contains(in.Place[n].Prefix, field) {
 				in.Place[n].Prefix = append(in.Place[n].Prefix, field...)
@@ -186,6 +200,9 @@ func (m *reception) accept(ctx context.Context) (err error) {
 		if j.decision == junk {
 			p.Use = mailbox.UseJunk
 		}
+	}
+	if in.Queue, err = m.forward(); err != nil {
+		return err
 	}
 	all := []mailbox.Intake{in}
 	notice, err := m.success()
@@ -215,7 +232,7 @@ func (m *reception) success() (*mailbox.Intake, error) {
 	n := dsn.New(m.from, m.conn.Hostname())
 	n.Stranger, n.EnvelopeID, n.Arrival, n.Header = true, m.params.EnvelopeID, time.Now(), m.header
 	for _, r := range m.to {
-		if r.wish.Notify.Wants(smtp.NotifySuccess) {
+		if len(r.Local) > 0 && r.wish.Notify.Wants(smtp.NotifySuccess) {
 			n.Recipients = append(n.Recipients, dsn.Recipient{Address: r.path, Original: r.wish.Original, Action: dsn.Delivered})
 		}
 	}
@@ -254,8 +271,16 @@ func (m *reception) line(e mailbox.Event) mailbox.Line {
 		l.Detail = append(l.Detail, m.verdict.Lines()...)
 	}
 	l.Detail = append(l.Detail, m.reasons...)
-	if slices.ContainsFunc(slices.Collect(maps.Values(m.judged)), func(j judgement) bool { return j.decision == junk }) {
-		l.Detail = append(l.Detail, "Put into Junk")
+	for id, j := range m.judged {
+		if id != 0 && j.decision == junk {
+			l.Detail = append(l.Detail, "Put into Junk")
+			break
+		}
+	}
+	for _, r := range m.to {
+		for _, o := range r.Outside {
+			l.Detail = append(l.Detail, "Forwarded to "+string(o.To))
+		}
 	}
 	if m.forged > 0 {
 		l.Detail = append(l.Detail, fmt.Sprintf("Taken out: %d Authentication-Results or Roost-Verdict in our name, which we had not written", m.forged))

@@ -26,6 +26,10 @@ type Options struct {
 	// is written into the message, and none is refused for one.
 	Resolver *dns.Resolver
 
+	// Forward lets aliases lead to other domains: an outbox row for each. False:
+	// such an alias is refused.
+	Forward bool
+
 	// RefuseNullMX refuses senders whose domain takes no mail (RFC 7505 4.2).
 	RefuseNullMX bool
 }

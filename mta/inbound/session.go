@@ -27,9 +27,9 @@ type session struct {
 
 // recipient is a forward-path that was taken.
 type recipient struct {
-	path     smtp.Path
-	wish     smtp.RcptParams
-	accounts []mailbox.AccountID
+	path smtp.Path
+	wish smtp.RcptParams
+	mailbox.Route
 }
 
 // refusal is a forward-path that was not.
@@ -39,16 +39,16 @@ type refusal struct {
 }
 
 var (
-	errRelay    = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Not an address here, and this port does not relay; to send mail, log in on the submission port, 465 or 587"}
-	errNoUser   = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "No such mailbox here"}
-	errQuota    = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 2, 2}, Text: "The mailbox is full"}
-	errForward  = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 3, 5}, Text: "Mail to this address goes on to another server, which is not possible here yet"}
-	errExpired  = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 6}, Text: "This address was good until a date that is over"}
-	errDisabled = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 2, 1}, Text: "The mailbox is closed for now"}
-	errDiskFull = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 3, 1}, Text: "No room left here; try again later"}
-	errTooBig   = smtp.Reply{Code: 552, Enhanced: smtp.Enhanced{5, 3, 4}, Text: "The message is larger than what is taken here"}
-	errNullMX   = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 27}, Text: "The sender's domain takes no mail (null MX), so nobody could answer"}
-	errLoop     = smtp.Reply{Code: 554, Enhanced: smtp.Enhanced{5, 4, 6}, Text: "The message runs in a circle: it has more than 100 Received fields"}
+	errRelay     = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Not an address here, and this port does not relay; to send mail, log in on the submission port, 465 or 587"}
+	errNoUser    = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "No such mailbox here"}
+	errNoForward = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "The address leads to another domain, and sending is not set up here"}
+	errQuota     = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 2, 2}, Text: "The mailbox is full"}
+	errExpired   = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "This address was good until a date that is over"}
+	errDisabled  = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 2, 1}, Text: "The mailbox is closed for now"}
+	errDiskFull  = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 3, 1}, Text: "No room left here; try again later"}
+	errTooBig    = smtp.Reply{Code: 552, Enhanced: smtp.Enhanced{5, 3, 4}, Text: "The message is larger than what is taken here"}
+	errNullMX    = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 27}, Text: "The sender's domain takes no mail (null MX), so nobody could answer"}
+	errLoop      = smtp.Reply{Code: 554, Enhanced: smtp.Enhanced{5, 4, 6}, Text: "The message runs in a circle: it has more than 100 Received fields"}
 )
 
 // Mail opens a transaction for anybody who can be answered.
@@ -82,10 +82,10 @@ func (s *session) nullMX(ctx context.Context, from smtp.Path) bool {
 
 // Rcpt resolves a recipient.
 func (s *session) Rcpt(ctx context.Context, to smtp.Path, p smtp.RcptParams) error {
-	accounts, err := s.resolve(to)
+	route, err := s.resolve(to)
 	if err == nil {
 		s.probes.right(s.conn.Peer())
-		s.to = append(s.to, recipient{to, p, accounts})
+		s.to = append(s.to, recipient{to, p, route})
 		return nil
 	}
 	var r smtp.Reply
@@ -103,39 +103,40 @@ func (s *session) Rcpt(ctx context.Context, to smtp.Path, p smtp.RcptParams) err
 	return err
 }
 
-// resolve finds the accounts that a recipient's mail goes to. Its refusals are
-// Replies.
-func (s *session) resolve(to smtp.Path) ([]mailbox.AccountID, error) {
+// resolve finds where a recipient's mail goes. Its refusals are Replies.
+func (s *session) resolve(to smtp.Path) (mailbox.Route, error) {
+	if isSRS(to) {
+		return s.resolveBounce(to)
+	}
 	addr := mailbox.Postmaster
 	if to.Domain != "" {
 		var err error
 		if addr, err = mailbox.ParseAddress(to.String()); err != nil {
-			return nil, errRelay // an address literal, or a name that DNS can't have
+			return mailbox.Route{}, errRelay // an address literal, or a name that DNS can't have
 		}
 	}
-	found, err := s.Store.Resolve(addr)
+	route, err := s.Store.Resolve(addr)
 	switch {
 	case errors.Is(err, mailbox.ErrForeign):
-		return nil, errRelay
+		return route, errRelay
 	case errors.Is(err, mailbox.ErrNotFound):
-		return nil, errNoUser
-	case errors.Is(err, mailbox.ErrDisabled):
-		return nil, errDisabled
+		return route, errNoUser
 	case errors.Is(err, mailbox.ErrExpired):
-		return nil, errExpired
+		return route, errExpired
+	case errors.Is(err, mailbox.ErrDisabled):
+		return route, errDisabled
 	case err != nil:
-		return nil, err
-	case len(found.Outside) > 0:
-		return nil, errForward
+		return route, err
 	}
-	var ids []mailbox.AccountID
-	for _, l := range found.Local {
-		if err := s.hasRoom(l.Account); err != nil {
-			return nil, err
+	if len(route.Outside) > 0 && !s.Forward {
+		return route, errNoForward
+	}
+	for _, l := range route.Local {
+		if err := s.hasRoom(l.Account); err != nil && !route.Role {
+			return route, err
 		}
-		ids = append(ids, l.Account.ID)
 	}
-	return ids, nil
+	return route, nil
 }
 
 // hasRoom tells a full mailbox before the message comes. The commit counts

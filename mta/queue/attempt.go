@@ -45,7 +45,7 @@ func (r *Runner) attempt(ctx context.Context, o mailbox.Outgoing, relay *outboun
 		Reply:   v.lastReply(),
 		Journal: v.journal(&o, report.Transcript),
 	}
-	if tell := v.report(&o, time.Now()); len(tell) > 0 && o.From != "" && o.Account != 0 {
+	if tell := v.report(&o, time.Now()); len(tell) > 0 && o.From != "" && (o.Account != 0 || o.Sender != "") {
 		notice, err := r.notice(&o, tell)
 		if err != nil {
 			// Not told is not done: they wait, and fail again.

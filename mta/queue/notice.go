@@ -54,9 +54,15 @@ func (v *verdict) report(o *mailbox.Outgoing, now time.Time) []dsn.Recipient {
 }
 
 // notice writes the notification that tells the sender of a row of some of its
-// recipients, ready to go into the account's INBOX. The caller closes its Body.
+// recipients, ready to go into the account's INBOX, or, of mail that was forwarded,
+// to where it came from. The caller closes its Body.
 func (r *Runner) notice(o *mailbox.Outgoing, tell []dsn.Recipient) (*mailbox.Intake, error) {
-	n := dsn.New(path(o.From), r.Hostname())
+	sender := path(o.From)
+	if o.Account == 0 {
+		sender = path(o.Sender)
+	}
+	n := dsn.New(sender, r.Hostname())
+	n.Stranger = o.Account == 0
 	n.EnvelopeID, n.Arrival, n.Recipients, n.EightBit = o.EnvelopeID, o.Created, tell, o.EightBit
 	// A body that cannot be read must not keep the sender from being told.
 	if body, err := r.Store.OutgoingBody(o); err == nil {
@@ -73,6 +79,13 @@ func (r *Runner) notice(o *mailbox.Outgoing, tell []dsn.Recipient) (*mailbox.Int
 	if err := n.Write(spool); err != nil {
 		spool.Close()
 		return nil, fmt.Errorf("write the notification: %w", err)
+	}
+	if o.Account == 0 {
+		return &mailbox.Intake{Body: spool, Queue: []mailbox.Outgoing{{
+			Domain: sender.Domain, Recipients: []mailbox.Recipient{{Address: o.Sender}},
+			EightBit: true, UTF8: !sender.ASCII() || n.International(),
+			RequireTLS: o.RequireTLS, // RFC 8689 5
+		}}}, nil
 	}
 	return &mailbox.Intake{
 		Body: spool,

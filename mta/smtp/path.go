@@ -151,13 +151,19 @@ func parseLocal(s string) (local, rest string, err error) {
 			err = badPath("not a local part")
 		}
 	}
-	if err == nil && len(local) > maxLocal {
+	if err == nil && len(local) > maxLocal && !isRewritten(local) {
 		err = badPath("a local part longer than 64 octets")
 	}
 	if err == nil && !utf8.ValidString(local) {
 		err = badPath("not UTF-8")
 	}
 	return local, rest, err
+}
+
+// isRewritten tells a local part of the Sender Rewriting Scheme, which holds a whole
+// address, and may be longer than RFC 5321 4.5.3.1.1 makes everybody take.
+func isRewritten(local string) bool {
+	return len(local) > 5 && (strings.EqualFold(local[:5], "SRS0=") || strings.EqualFold(local[:5], "SRS1="))
 }
 
 func parseQuoted(s string) (local, rest string, err error) {

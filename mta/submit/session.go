@@ -31,6 +31,7 @@ type recipient struct {
 	path   smtp.Path
 	wish   smtp.RcptParams
 	local  []mailbox.AccountID // whose it is, if it is ours
+	role   bool                // it is a postmaster's, who has room
 	domain string              // where it is, if it is not
 }
 
@@ -39,8 +40,7 @@ var (
 	errBadDomain = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 2}, Text: "Not a domain that mail can be sent to"}
 	errNoRemote  = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Sending to other domains is not set up here"}
 	errQuota     = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 2, 2}, Text: "A recipient's mailbox is full"}
-	errForward   = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 3, 5}, Text: "Mail to this address goes on to another server, which is not possible here yet"}
-	errExpired   = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 6}, Text: "This address was good until a date that is over"}
+	errExpired   = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "This address was good until a date that is over"}
 	errDisabled  = smtp.Reply{Code: 450, Enhanced: smtp.Enhanced{4, 2, 1}, Text: "The mailbox is closed for now"}
 	errDiskFull  = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 3, 1}, Text: "No room left here; try again later"}
 	errTooBig    = smtp.Reply{Code: 552, Enhanced: smtp.Enhanced{5, 3, 4}, Text: "The message is larger than what is taken here"}
@@ -96,7 +96,7 @@ func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error
 		}
 		to.Domain = addr.Domain()
 	}
-	found, err := s.Store.Resolve(addr)
+	route, err := s.Store.Resolve(addr)
 	switch {
 	case errors.Is(err, mailbox.ErrNotFound):
 		return errNoUser
@@ -112,13 +112,13 @@ func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error
 		return errExpired
 	case err != nil:
 		return err
-	case len(found.Outside) > 0:
-		return errForward
+	}
+	if len(route.Outside) > 0 && s.Remote == Refuse {
+		return errNoRemote
 	}
 	r := recipient{path: to, wish: p}
-	for _, l := range found.Local {
-		a := l.Account
-		if a.Quota > 0 {
+	for _, l := range route.Local {
+		if a := l.Account; a.Quota > 0 && !route.Role {
 			u, err := s.Store.AccountUsage(a.ID)
 			if err != nil {
 				return err
@@ -127,9 +127,16 @@ func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error
 				return errQuota
 			}
 		}
-		r.local = append(r.local, a.ID)
+		r.local = append(r.local, l.Account.ID)
 	}
-	s.to = append(s.to, r)
+	r.role = route.Role
+	if len(r.local) > 0 {
+		s.to = append(s.to, r)
+	}
+	// The reverse-path is ours already, and stays.
+	for _, o := range route.Outside {
+		s.to = append(s.to, recipient{path: smtp.Path{Local: o.To.Local(), Domain: o.To.Domain()}, wish: p, domain: o.To.Domain()})
+	}
 	return nil
 }
 

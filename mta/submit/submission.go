@@ -198,8 +198,8 @@ func (m *submission) places() []mailbox.Placement {
 				continue
 			}
 			places = append(places, mailbox.Placement{
-				Account: id,
-				Prefix:  append(m.returnPath(), "Delivered-To: "+to.String()+"\r\n"...),
+				Account: id, Uncounted: r.role,
+				Prefix: append(m.returnPath(), "Delivered-To: "+to.String()+"\r\n"...),
 			})
 		}
 	}

@@ -123,6 +123,14 @@ func (o *office) open() *smtptest.Player {
 			if want, err := strconv.Unquote(rest); err != nil || len(all) == 0 || !strings.Contains(all[len(all)-1], want) {
 				o.t.Errorf("%s has %q, want %s (%v)", addr, all, rest, err)
 			}
+		case "ALIAS": // address targets
+			a := mailbox.Alias{Address: mailbox.Address(addr)}
+			for _, to := range strings.Fields(rest) {
+				a.To = append(a.To, mailbox.Address(to))
+			}
+			if err := o.store.SetAlias(o.t.Context(), a); err != nil {
+				o.t.Error(err)
+			}
 		case "OUTBOX":
 			if got := o.outbox(); got != arg {
 				o.t.Errorf("outbox has %s, want %s", got, arg)

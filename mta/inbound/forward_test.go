@@ -1,0 +1,160 @@
+package inbound_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"roost/mailbox"
+	"roost/mta/dns/dnstest"
+)
+
+// tell sends lines, one after the answer to the other, and gives the last answer.
+func (p *post) tell(lines ...string) (reply string) {
+	p.t.Helper()
+	conn, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	for _, line := range append([]string{"", "HELO c"}, lines...) {
+		if line != "" {
+			if _, err := io.WriteString(conn, line+"\r\n"); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		if reply, err = r.ReadString('\n'); err != nil {
+			p.t.Fatalf("%s: %v", line, err)
+		}
+	}
+	return reply
+}
+
+func (p *post) send(from, to, message string) string {
+	p.t.Helper()
+	return p.tell("MAIL FROM:<"+from+">", "RCPT TO:<"+to+">", "DATA", message+"\r\n.")
+}
+
+func (p *post) alias(addr mailbox.Address, to ...mailbox.Address) {
+	p.t.Helper()
+	if err := p.store.SetAlias(p.t.Context(), mailbox.Alias{Address: addr, To: to}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *post) outbox() []mailbox.Outgoing {
+	p.t.Helper()
+	rows, err := p.store.Outbox()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return rows
+}
+
+func TestForwarding(t *testing.T) {
+	zone := dnstest.New(t, `
+sender.example. MX 10 mx.sender.example.
+sender.example. TXT "v=spf1 ip4:192.0.2.9 -all"
+third.example. MX 10 mx.third.example.
+`)
+	p := newPostFrom(t, zone.Resolver(), "192.0.2.9")
+	p.alias("team@example.org", "ann@example.org", "Carl@elsewhere.example", "dora@elsewhere.example", "x@other.example")
+	if reply := p.send("Joe@sender.example", "team@example.org", "From: joe@sender.example\r\nSubject: hi\r\n\r\nhello"); !strings.HasPrefix(reply, "250 ") {
+		t.Fatal(reply)
+	}
+	if got := p.inbox("ann@example.org"); len(got) != 1 {
+		t.Errorf("ann has %d", len(got))
+	}
+	rows := p.outbox()
+	if len(rows) != 2 || rows[0].Domain != "elsewhere.example" || len(rows[0].Recipients) != 2 || rows[0].Recipients[0].Address != "Carl@elsewhere.example" {
+		t.Fatalf("%+v", rows)
+	}
+	from := rows[0].From
+	if !strings.HasPrefix(from, "SRS0=") || !strings.HasSuffix(from, "=sender.example=Joe@example.org") || rows[0].Sender != "Joe@sender.example" || rows[0].Account != 0 {
+		t.Errorf("%+v", rows[0])
+	}
+	body, err := p.store.OutgoingBody(&rows[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(body)
+	if text := string(b); err != nil || !strings.HasPrefix(text, "Received: ") || !strings.HasSuffix(text, "From: joe@sender.example\r\nSubject: hi\r\n\r\nhello\r\n") || strings.Contains(text, "Return-Path") {
+		t.Errorf("%v: %s", err, b)
+	}
+	// A notification goes back, and nothing else does.
+	if reply := p.tell("MAIL FROM:<joe@third.example>", "RCPT TO:<"+from+">"); !strings.HasPrefix(reply, "550 5.7.1 ") {
+		t.Error(reply)
+	}
+	forged := strings.Replace(from, "=Joe@", "=Jim@", 1)
+	if reply := p.tell("MAIL FROM:<>", "RCPT TO:<"+forged+">"); !strings.HasPrefix(reply, "550 5.1.1 ") {
+		t.Error(reply)
+	}
+	if reply := p.send("", from, "Subject: failed\r\n\r\nno"); !strings.HasPrefix(reply, "250 ") {
+		t.Fatal(reply)
+	}
+	if rows = p.outbox(); len(rows) != 3 || rows[2].From != "" || rows[2].Domain != "sender.example" || rows[2].Recipients[0].Address != "Joe@sender.example" || rows[2].Sender != "" {
+		t.Errorf("%+v", rows)
+	}
+	// Who is not confirmed is not told either.
+	if reply := p.send("joe@third.example", "team@example.org", "Subject: hi\r\n\r\nhello"); !strings.HasPrefix(reply, "250 ") {
+		t.Fatal(reply)
+	}
+	if rows = p.outbox(); len(rows) != 5 || rows[4].Sender != "" || !strings.HasPrefix(rows[4].From, "SRS0=") {
+		t.Errorf("%+v", rows)
+	}
+}
+
+func TestForwardingIsJudged(t *testing.T) {
+	zone := dnstest.New(t, `
+bank.example. MX 10 mx.bank.example.
+bank.example. TXT "v=spf1 -all"
+_dmarc.bank.example. TXT "v=DMARC1; p=reject"
+`)
+	p := newPostFrom(t, zone.Resolver(), "192.0.2.9")
+	p.alias("out@example.org", "carl@elsewhere.example")
+	if reply := p.send("a@bank.example", "out@example.org", "From: a@bank.example\r\n\r\nhello"); !strings.HasPrefix(reply, "550 5.7.1 ") {
+		t.Error(reply)
+	}
+	if rows := p.outbox(); len(rows) != 0 {
+		t.Errorf("%+v", rows)
+	}
+}
+
+func TestWhoGetsNoMail(t *testing.T) {
+	p := newPost(t)
+	ctx := context.Background()
+	if _, err := p.store.ChangeAccount(ctx, "bob@example.org", func(a *mailbox.Account) error { a.Disabled = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	p.alias("full-desk@example.org", "full@example.org")
+	if reply := p.send("joe@sender.example", "full@example.org", "Subject: hi\r\n\r\nhello"); !strings.HasPrefix(reply, "250 ") {
+		t.Fatal(reply)
+	}
+	if _, err := p.store.ChangeAccount(ctx, "full@example.org", func(a *mailbox.Account) error { a.Admin, a.Quota = true, 1; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range map[string]string{
+		"bob@example.org":        "450 4.2.1 ",
+		"both@example.org":       "250 ",
+		"nobody@example.org":     "550 5.1.1 ",
+		"full@example.org":       "452 4.2.2 ",
+		"full-desk@example.org":  "452 4.2.2 ",
+		"postmaster@example.org": "250 ",
+		"SRS0=x@example.org":     "550 5.1.1 ",
+		"srs0=AAAAAA=AA=a.b=c@d": "550 5.1.1 ",
+	} {
+		if reply := p.tell("MAIL FROM:<joe@sender.example>", "RCPT TO:<"+to+">"); !strings.HasPrefix(reply, want) {
+			t.Errorf("%s: %s", to, reply)
+		}
+	}
+	if reply := p.send("joe@sender.example", "postmaster@example.org", "Subject: help\r\n\r\nhelp"); !strings.HasPrefix(reply, "250 ") {
+		t.Error(reply)
+	}
+	if got := p.inbox("full@example.org"); len(got) != 2 {
+		t.Errorf("a postmaster whose mailbox is full has %d", len(got))
+	}
+}
