@@ -51,7 +51,7 @@ func consequences() []consequence {
 		{Invalid, []error{mailbox.ErrInvalid}, http.StatusBadRequest, 2},
 		{NotFound, []error{mailbox.ErrNotFound}, http.StatusNotFound, 3},
 		{Exists, []error{mailbox.ErrExists}, http.StatusConflict, 4},
-		{Forbidden, []error{mailbox.ErrLogin}, http.StatusForbidden, 5},
+		{Forbidden, []error{mailbox.ErrLogin, mailbox.ErrBlocked}, http.StatusForbidden, 5},
 		{InUse, []error{mailbox.ErrLocked}, http.StatusServiceUnavailable, 6},
 		{Full, []error{mailbox.ErrFull, mailbox.ErrLimit, mailbox.ErrOverQuota, mailbox.ErrTooBig}, http.StatusInsufficientStorage, 7},
 		{Damaged, []error{mailbox.ErrCorrupt, mailbox.ErrBroken}, http.StatusInternalServerError, 8},

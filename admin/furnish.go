@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"roost/mailbox"
@@ -55,7 +56,7 @@ func (o *Office) Furnish(ctx context.Context) error {
 // Furnish made it: such a store is not for the open world.
 func (o *Office) RefuseFurnished(ctx context.Context) error {
 	for _, name := range []string{"you", "me"} {
-		if _, err := o.Store.Login(ctx, name+"@"+LocalDomain, LocalPassword); err == nil {
+		if _, err := o.Store.Login(ctx, netip.Addr{}, name+"@"+LocalDomain, LocalPassword); err == nil {
 			return errorf(Invalid, "%s was made by `roost local`, and everybody knows the password of %s@%s: name another data directory with --data DIR", o.Store.Dir(), name, LocalDomain)
 		} else if !errors.Is(err, mailbox.ErrLogin) {
 			return err

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 
 	"roost/admin"
@@ -22,11 +23,11 @@ func TestFurnish(t *testing.T) {
 	if err := o.Furnish(ctx); err != nil {
 		t.Fatal(err)
 	}
-	me, err := store.Login(ctx, "me@roost.localhost", "roost")
+	me, err := store.Login(ctx, netip.Addr{}, "me@roost.localhost", "roost")
 	if err != nil || !me.Admin {
 		t.Errorf("%+v, %v", me, err)
 	}
-	you, err := store.Login(ctx, "you@roost.localhost", "roost")
+	you, err := store.Login(ctx, netip.Addr{}, "you@roost.localhost", "roost")
 	if err != nil || you.Admin {
 		t.Errorf("%+v, %v", you, err)
 	}
@@ -50,7 +51,7 @@ func TestFurnish(t *testing.T) {
 	if err := o.Furnish(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Login(ctx, "me@roost.localhost", "another"); err != nil {
+	if _, err := store.Login(ctx, netip.Addr{}, "me@roost.localhost", "another"); err != nil {
 		t.Error(err)
 	}
 	if all, err := store.Accounts(); err != nil || len(all) != 1 {

@@ -42,6 +42,9 @@ func Ops() []Op {
 		op("rule list", "List what was said about senders by \"allow\" and \"block\".", Administrator, ruleList),
 		op("rule remove", "Forget what was said about a sender.", Administrator, ruleRemove),
 
+		op("lockout list", "List the addresses that may not log in for a time, as too many wrong passwords came from them.", Administrator, lockoutList),
+		op("lockout lift", "Let such an address log in again.", Administrator, lockoutLift),
+
 		op("host show", "Show the name and the public addresses of this server.", Administrator, hostShow),
 		op("host set", "Set the name and the public addresses of this server.", Administrator, hostSet).founds(),
 
@@ -88,6 +91,8 @@ func About(noun string) string {
 		return "Addresses whose mail goes to accounts."
 	case "rule":
 		return "What was said about mail from some senders."
+	case "lockout":
+		return "Addresses that may not log in for a time."
 	case "host":
 		return "The name and the addresses of this server."
 	case "relay":

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -94,7 +95,7 @@ func TestSetupInOneGo(t *testing.T) {
 		strings.Join(s.Addresses, " ") != "203.0.113.7 2001:db8::7" {
 		t.Errorf("%+v", s)
 	}
-	a, err := o.Store.Login(context.Background(), "anna@example.org", "secret")
+	a, err := o.Store.Login(context.Background(), netip.Addr{}, "anna@example.org", "secret")
 	if err != nil || !a.Admin {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -104,7 +105,7 @@ func TestSetupInOneGo(t *testing.T) {
 	if err != nil || again.New || again.Host != s.Host || strings.Join(again.Addresses, " ") != strings.Join(s.Addresses, " ") {
 		t.Errorf("%+v, %v", again, err)
 	}
-	if _, err := o.Store.Login(context.Background(), "anna@example.org", "secret"); err != nil {
+	if _, err := o.Store.Login(context.Background(), netip.Addr{}, "anna@example.org", "secret"); err != nil {
 		t.Errorf("the password was changed: %v", err)
 	}
 
@@ -113,7 +114,7 @@ func TestSetupInOneGo(t *testing.T) {
 	if err != nil || more.Domain != "example.net" || more.Host != "mx.example.net" || len(more.Password) < 16 || strings.Join(more.Addresses, " ") != "198.51.100.1" {
 		t.Errorf("%+v, %v", more, err)
 	}
-	if _, err := o.Store.Login(context.Background(), "bob@example.net", more.Password); err != nil {
+	if _, err := o.Store.Login(context.Background(), netip.Addr{}, "bob@example.net", more.Password); err != nil {
 		t.Error(err)
 	}
 }
@@ -284,7 +285,7 @@ func TestSetupPage(t *testing.T) {
 		t.Fatal("a refusal set the server up", err)
 	}
 	check("all well", visit(o, page, posted, form), 200, "roost dns example.org")
-	if _, err := o.Store.Login(context.Background(), "anna@example.org", "secret"); err != nil {
+	if _, err := o.Store.Login(context.Background(), netip.Addr{}, "anna@example.org", "secret"); err != nil {
 		t.Error(err)
 	}
 	check("the link again", visit(o, page, target, nil), 404, "set up already")

@@ -4,36 +4,19 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 
 	"roost/mailbox"
 )
 
-// gate counts connections and failed logins.
+// gate counts connections.
 type gate struct {
 	limits Limits
 
-	mu       sync.Mutex
-	all      int
-	address  map[netip.Prefix]int
-	account  map[mailbox.AccountID]int
-	failures map[netip.Prefix]failures
+	mu      sync.Mutex
+	all     int
+	address map[netip.Prefix]int
+	account map[mailbox.AccountID]int
 }
-
-// failures are the logins of one address that failed.
-type failures struct {
-	count int
-	last  time.Time
-}
-
-const (
-	// forget is how long after the last failed login an address starts afresh.
-	forget = 15 * time.Minute
-	// maxDelay bounds how long a failed login waits for its answer.
-	maxDelay = 15 * time.Second
-	// maxAddresses bounds the memory of failures.
-	maxAddresses = 10000
-)
 
 // origin is what limits count by: an IPv4 address, an IPv6 /64. It is invalid
 // for connections that have no address, which only exist inside a process.
@@ -96,24 +79,4 @@ func (g *gate) logout(id mailbox.AccountID) {
 	if g.account[id]--; g.account[id] <= 0 {
 		delete(g.account, id)
 	}
-}
-
-// failed notes a failed login and returns how long its answer has to wait: a
-// second, doubled with each failure.
-func (g *gate) failed(from netip.Prefix) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.failures == nil || len(g.failures) >= maxAddresses {
-		g.failures = make(map[netip.Prefix]failures)
-	}
-	f := g.failures[from]
-	if time.Since(f.last) > forget {
-		f.count = 0
-	}
-	f.count, f.last = f.count+1, time.Now()
-	g.failures[from] = f
-	if f.count > 4 {
-		return maxDelay
-	}
-	return time.Second << (f.count - 1)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -51,9 +50,9 @@ func runLogin(ctx context.Context, s *session, c *call) error {
 	if !s.tls {
 		return no("PRIVACYREQUIRED", "passwords are taken under TLS only")
 	}
-	account, err := s.srv.opts.Store.Login(ctx, name, password)
+	account, err := s.srv.opts.Store.Login(ctx, s.peer, name, password)
 	if err != nil {
-		return s.loginFailed(ctx, name, err)
+		return s.loginFailed(name, err)
 	}
 	return s.loggedIn(account)
 }
@@ -76,7 +75,7 @@ func authenticate(ctx context.Context, s *session, c *call) error {
 	exchange, err := sasl.Start(mechanism, func(ctx context.Context, name, password string) error {
 		var err error
 		tried = name
-		account, err = s.srv.opts.Store.Login(ctx, name, password)
+		account, err = s.srv.opts.Store.Login(ctx, s.peer, name, password)
 		return err
 	})
 	if errors.Is(err, sasl.ErrUnknownMechanism) {
@@ -99,7 +98,7 @@ func authenticate(ctx context.Context, s *session, c *call) error {
 		case errors.Is(err, sasl.ErrOtherIdentity):
 			return no("AUTHORIZATIONFAILED", "%v", err)
 		case err != nil:
-			return s.loginFailed(ctx, tried, err)
+			return s.loginFailed(tried, err)
 		}
 		if done {
 			return s.loggedIn(account)
@@ -141,30 +140,23 @@ func (s *session) loggedIn(a mailbox.Account) error {
 	return ok("CAPABILITY "+s.capabilities(), "logged in")
 }
 
-// loginFailed answers a wrong password, later each time.
-func (s *session) loginFailed(ctx context.Context, name string, err error) error {
-	if errors.Is(err, mailbox.ErrDisabled) {
-		return no("CONTACTADMIN", "%v", err) // RFC 9051 7.1
-	}
-	if !errors.Is(err, mailbox.ErrLogin) {
-		return err
-	}
-	s.failed++
+// loginFailed answers a wrong password.
+func (s *session) loginFailed(name string, err error) error {
 	if len(name) > 100 {
 		name = name[:100]
 	}
+	switch {
+	case errors.Is(err, mailbox.ErrDisabled):
+		return no("CONTACTADMIN", "%v", err) // RFC 9051 7.1
+	case errors.Is(err, mailbox.ErrBlocked):
+		s.log.Warn("IMAP login refused", "name", name, "why", err)
+		return bye("", "%v", err)
+	case !errors.Is(err, mailbox.ErrLogin):
+		return err
+	}
 	s.log.Warn("IMAP login failed", "name", name)
-	if !s.loopback {
-		delay := time.NewTimer(s.srv.gate.failed(s.from))
-		defer delay.Stop()
-		select {
-		case <-delay.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if s.failed >= maxFailedLogins {
-			return bye("", "too many failed logins")
-		}
+	if s.failed++; s.failed >= maxFailedLogins && !s.loopback {
+		return bye("", "too many failed logins")
 	}
 	return no("AUTHENTICATIONFAILED", "wrong login name or password")
 }

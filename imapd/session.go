@@ -37,6 +37,7 @@ type session struct {
 	log       *slog.Logger
 
 	from     netip.Prefix
+	peer     netip.Addr // invalid: inside the process
 	loopback bool
 	tls      bool
 	begun    time.Time
@@ -69,6 +70,9 @@ func newSession(srv *Server, c net.Conn) *session {
 	}
 	s.dec = wire.NewDecoder(s, wire.BeforeLogin(), s.askLiteral)
 	s.from, s.loopback = origin(c.RemoteAddr())
+	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		s.peer = tcp.AddrPort().Addr()
+	}
 	_, s.tls = c.(*tls.Conn)
 	return s
 }

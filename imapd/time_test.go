@@ -185,13 +185,13 @@ func TestFailedLoginsWait(t *testing.T) {
 	inBubble(t, imapd.Limits{}, func(b *bubble) {
 		c := b.dial("192.0.2.1")
 		c.expect("* OK")
-		for _, d := range []time.Duration{1, 2, 4} {
+		for n := range 3 {
 			begun := time.Now()
-			c.send("a LOGIN %s wrong", b.me.Address)
+			c.send("a LOGIN %s wrong%d", b.me.Address, n)
 			c.expect("a NO [AUTHENTICATIONFAILED]")
-			b.took(begun, d*time.Second)
+			b.took(begun, time.Duration(n+1)*500*time.Millisecond)
 		}
-		c.send("a LOGIN %s wrong", b.me.Address)
+		c.send("a LOGIN %s wrong3", b.me.Address)
 		c.expect("* BYE too many failed logins")
 		c.expectClosed()
 
@@ -200,15 +200,15 @@ func TestFailedLoginsWait(t *testing.T) {
 		begun := time.Now()
 		c = b.dial("192.0.2.1")
 		c.expect("* OK")
-		c.send("a LOGIN %s wrong", b.me.Address)
+		c.send("a LOGIN %s wrong4", b.me.Address)
 		c.expect("a NO")
-		b.took(begun, 15*time.Second)
+		b.took(begun, 2500*time.Millisecond)
 		begun = time.Now()
 		other := b.dial("192.0.2.2")
 		other.expect("* OK")
 		other.send("a LOGIN %s wrong", b.me.Address)
 		other.expect("a NO")
-		b.took(begun, time.Second)
+		b.took(begun, 500*time.Millisecond)
 		begun = time.Now()
 		other.send("b LOGIN %s \"%s\"", b.me.Address, password)
 		other.expect("b OK")

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -35,7 +36,7 @@ func TestLoginNames(t *testing.T) {
 		{"", "", ""},
 		{"@", "secret", ""},
 	} {
-		a, err := s.Login(ctx, c.name, c.password)
+		a, err := s.Login(ctx, netip.Addr{}, c.name, c.password)
 		if string(a.Address) != c.want || (c.want == "") != errors.Is(err, ErrLogin) {
 			t.Errorf("Login(%q, %q) = %q, %v, want %q", c.name, c.password, a.Address, err, c.want)
 		}
@@ -43,10 +44,10 @@ func TestLoginNames(t *testing.T) {
 	if err := s.SetPassword(ctx, ann.Address, "new one"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Login(ctx, "ann", "secret"); !errors.Is(err, ErrLogin) {
+	if _, err := s.Login(ctx, netip.Addr{}, "ann", "secret"); !errors.Is(err, ErrLogin) {
 		t.Errorf("the old password still works: %v", err)
 	}
-	if _, err := s.Login(ctx, "ann", "new one"); err != nil {
+	if _, err := s.Login(ctx, netip.Addr{}, "ann", "new one"); err != nil {
 		t.Errorf("the new password: %v", err)
 	}
 }
@@ -57,7 +58,7 @@ func TestPasswordInAnotherUnicodeForm(t *testing.T) {
 	if err := s.SetPassword(ctx, ann.Address, "caf\u00e9"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Login(ctx, "ann", "cafe\u0301"); err != nil {
+	if _, err := s.Login(ctx, netip.Addr{}, "ann", "cafe\u0301"); err != nil {
 		t.Errorf("composed and decomposed: %v", err)
 	}
 	if err := s.SetPassword(ctx, ann.Address, ""); !errors.Is(err, ErrInvalid) {
@@ -76,11 +77,11 @@ func TestDevices(t *testing.T) {
 		t.Errorf("secret %q", secret)
 	}
 	for _, typed := range []string{secret, strings.ToUpper(secret), strings.ReplaceAll(secret, "-", " "), strings.ReplaceAll(secret, "-", "")} {
-		if a, err := s.Login(ctx, "ann", typed); err != nil || a.ID != ann.ID {
+		if a, err := s.Login(ctx, netip.Addr{}, "ann", typed); err != nil || a.ID != ann.ID {
 			t.Errorf("Login with %q: %v", typed, err)
 		}
 	}
-	if _, err := s.Login(ctx, "bob", secret); !errors.Is(err, ErrLogin) {
+	if _, err := s.Login(ctx, netip.Addr{}, "bob", secret); !errors.Is(err, ErrLogin) {
 		t.Errorf("bob logs in with ann's device: %v", err)
 	}
 	if _, _, err := s.AddDevice(ctx, ann.Address, "ann's PHONE"); !errors.Is(err, ErrExists) {
@@ -96,7 +97,7 @@ func TestDevices(t *testing.T) {
 	if err := s.RemoveDevice(ctx, ann.Address, d.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Login(ctx, "ann", secret); !errors.Is(err, ErrLogin) {
+	if _, err := s.Login(ctx, netip.Addr{}, "ann", secret); !errors.Is(err, ErrLogin) {
 		t.Errorf("a removed device logs in: %v", err)
 	}
 }
@@ -109,7 +110,7 @@ func TestDeviceLogsInWhileNothingCanBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.broken.Store(true)
-	if a, err := s.Login(ctx, "ann", secret); err != nil || a.ID != ann.ID {
+	if a, err := s.Login(ctx, netip.Addr{}, "ann", secret); err != nil || a.ID != ann.ID {
 		t.Errorf("Login: %v", err)
 	}
 	s.broken.Store(false)

@@ -17,6 +17,7 @@ var (
 	ErrLimit     = errors.New("limit reached")
 	ErrForeign   = errors.New("not one of our domains")
 	ErrLogin     = errors.New("wrong login name or password")
+	ErrBlocked   = errors.New("too many wrong passwords")
 	ErrDisabled  = errors.New("disabled")
 	ErrExpired   = errors.New("expired")
 	ErrFull      = errors.New("the disk is almost full")

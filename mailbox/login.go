@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -98,10 +99,16 @@ func (l *logins) check(ctx context.Context, h *passwordHash, password string) (b
 
 // Login checks a login name and a password, an account's own or one of its
 // devices'. The name is the account's address in any case with spaces around
-// it, or its local part alone where only one account has it. Errors: ErrLogin,
-// which never tells what was wrong; ErrDisabled with the reason, for those who
-// know the password; others are trouble, or ctx's.
-func (s *Store) Login(ctx context.Context, name, password string) (Account, error) {
+// it, or its local part alone where only one account has it. From is where they
+// come from, the zero value nowhere; the answer to a wrong one takes its time.
+// Errors: ErrLogin, which never tells what was wrong; ErrBlocked for an address
+// from which too many came; ErrDisabled with the reason, for those who know the
+// password; others are trouble, or ctx's.
+func (s *Store) Login(ctx context.Context, from netip.Addr, name, password string) (Account, error) {
+	return s.knock(ctx, from, name, password, func() (Account, error) { return s.login(ctx, name, password) })
+}
+
+func (s *Store) login(ctx context.Context, name, password string) (Account, error) {
 	var row *accountRow
 	var off error
 	var devices []deviceRow
@@ -135,17 +142,19 @@ func (s *Store) Login(ctx context.Context, name, password string) (Account, erro
 
 // LoginPerson is Login that takes the account's own password alone: a device's opens
 // mail, and nothing that could change the account.
-func (s *Store) LoginPerson(ctx context.Context, name, password string) (Account, error) {
-	var row *accountRow
-	var off error
-	err := s.view(func(tx *tx) (err error) {
-		row, off, err = tx.login(name)
-		return err
+func (s *Store) LoginPerson(ctx context.Context, from netip.Addr, name, password string) (Account, error) {
+	return s.knock(ctx, from, name, password, func() (Account, error) {
+		var row *accountRow
+		var off error
+		err := s.view(func(tx *tx) (err error) {
+			row, off, err = tx.login(name)
+			return err
+		})
+		if err != nil {
+			return Account{}, err
+		}
+		return s.loginPerson(ctx, row, off, password)
 	})
-	if err != nil {
-		return Account{}, err
-	}
-	return s.loginPerson(ctx, row, off, password)
 }
 
 func (s *Store) loginPerson(ctx context.Context, row *accountRow, off error, password string) (Account, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,7 +60,7 @@ func TestRescueFromSnapshotAndPacks(t *testing.T) {
 	}
 	r := openStore(t, dir, Options{})
 	sameTexts(t, texts(t, r), want)
-	if _, err := r.Login(ctx, "ann@example.org", "secret"); err != nil {
+	if _, err := r.Login(ctx, netip.Addr{}, "ann@example.org", "secret"); err != nil {
 		t.Errorf("ann can't log in: %v", err)
 	}
 	snap, err := r.Snapshot(bob.ID, InboxID)

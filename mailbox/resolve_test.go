@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -168,10 +169,10 @@ func TestDisabledAccountsAndDomains(t *testing.T) {
 		}
 	}
 	for name, kind := range map[string]error{"bob@example.org": ErrDisabled, "carl@example.net": ErrDisabled, "ann@example.org": nil} {
-		if _, err := s.Login(ctx, name, "secret"); !errors.Is(err, kind) {
+		if _, err := s.Login(ctx, netip.Addr{}, name, "secret"); !errors.Is(err, kind) {
 			t.Errorf("Login(%s): %v, want %v", name, err, kind)
 		}
-		if _, err := s.Login(ctx, name, "guess"); !errors.Is(err, ErrLogin) {
+		if _, err := s.Login(ctx, netip.Addr{}, name, "guess"); !errors.Is(err, ErrLogin) {
 			t.Errorf("Login(%s) with a wrong password: %v", name, err)
 		}
 	}
@@ -179,7 +180,7 @@ func TestDisabledAccountsAndDomains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Login(ctx, "bob", secret); !errors.Is(err, ErrDisabled) {
+	if _, err := s.Login(ctx, netip.Addr{}, "bob", secret); !errors.Is(err, ErrDisabled) {
 		t.Errorf("a device of a disabled account: %v", err)
 	}
 	disable(t, s, "bob@example.org", false)

@@ -62,6 +62,7 @@ type Store struct {
 	bodyID     atomic.Uint64 // of the last body
 	maxMessage atomic.Int64  // as Settings say
 	logins     *logins
+	guard      *guard
 	searchers  searchers
 	bells      bells
 	recent     recents
@@ -179,7 +180,7 @@ func openFile(dir, name string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		dir: dir, opts: o, log: o.Log, db: db,
-		logins: newLogins(), searchers: newSearchers(),
+		logins: newLogins(), guard: newGuard(), searchers: newSearchers(),
 		first:   make(chan *commit),
 		bulk:    make(chan *commit),
 		stop:    make(chan struct{}),

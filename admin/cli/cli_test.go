@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -232,7 +233,7 @@ func TestMadeUpPasswordsWork(t *testing.T) {
 		if word == "" {
 			t.Errorf("%s: no password", name)
 		}
-		if _, err := store.Login(context.Background(), name, word); err != nil {
+		if _, err := store.Login(context.Background(), netip.Addr{}, name, word); err != nil {
 			t.Errorf("%s with %q: %v", name, word, err)
 		}
 	}

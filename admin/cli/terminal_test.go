@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,7 +94,7 @@ func TestSetupAtATerminal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := store.Login(context.Background(), "anna@example.org", "secret"); err != nil {
+		if _, err := store.Login(context.Background(), netip.Addr{}, "anna@example.org", "secret"); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err := store.Close(); err != nil {

@@ -2,97 +2,12 @@ package panel
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
-	"time"
-
-	"roost/mailbox"
 )
-
-var errTooMany = fmt.Errorf("too many wrong passwords from your address: %w", mailbox.ErrLimit)
-
-const (
-	// maxTries is how many wrong passwords an address has in tryWindow.
-	maxTries  = 10
-	tryWindow = 10 * time.Minute
-	// maxGuarded bounds the memory of the guard.
-	maxGuarded = 10_000
-)
-
-// guard counts wrong passwords by address.
-type guard struct {
-	mu    sync.Mutex
-	tries map[netip.Addr]tries
-}
-
-type tries struct {
-	n     int
-	since time.Time
-}
-
-// wait is how long an address has to wait before its next try; 0 is not at all.
-func (g *guard) wait(from netip.Addr) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	t := g.tries[network(from)]
-	if t.n < maxTries {
-		return 0
-	}
-	return max(0, time.Until(t.since.Add(tryWindow)))
-}
-
-// note counts a wrong password.
-func (g *guard) note(from netip.Addr) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.tries) >= maxGuarded {
-		for a, t := range g.tries {
-			if time.Since(t.since) > tryWindow {
-				delete(g.tries, a)
-			}
-		}
-		// So many at once are no people: they share what room there is.
-		if len(g.tries) >= maxGuarded {
-			clear(g.tries)
-		}
-	}
-	if g.tries == nil {
-		g.tries = make(map[netip.Addr]tries)
-	}
-	key := network(from)
-	t := g.tries[key]
-	if time.Since(t.since) > tryWindow {
-		t = tries{since: time.Now()}
-	}
-	t.n++
-	g.tries[key] = t
-}
-
-// network is what counts as one address: itself, or its /64 in IPv6, as one host has a
-// whole one.
-func network(a netip.Addr) netip.Addr {
-	if !a.Is6() {
-		return a
-	}
-	p, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return a
-	}
-	return p.Addr()
-}
-
-func minutes(d time.Duration) string {
-	n := int((d + time.Minute - 1) / time.Minute)
-	if n == 1 {
-		return "a minute"
-	}
-	return fmt.Sprintf("%d minutes", n)
-}
 
 // peer is the other end of the connection.
 func peer(r *http.Request) netip.Addr {

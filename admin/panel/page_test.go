@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -283,7 +284,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 	page := anna.get(own)
 	wants(t, page, http.StatusOK, "Anna's phone is added.", "Login name anna@example.org", "port 993 with SSL/TLS; or port 143 with STARTTLS", "port 465 with SSL/TLS; or port 587 with STARTTLS", "mail.example.org")
 	secret := regexp.MustCompile(`[a-z2-7]{4}(-[a-z2-7]{4}){5}`).FindString(seen(page))
-	if _, err := w.store.Login(context.Background(), "anna@example.org", secret); err != nil {
+	if _, err := w.store.Login(context.Background(), netip.Addr{}, "anna@example.org", secret); err != nil {
 		t.Errorf("the password %q: %v", secret, err)
 	}
 	if again := seen(anna.get(own)); strings.Contains(again, secret) {

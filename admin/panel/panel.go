@@ -34,7 +34,6 @@ type panel struct {
 	log     *slog.Logger
 	pages   *template.Template
 	cards   mailbox.Corner // when each session was last used, and each account's last test
-	guard   guard
 	notices notices
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -146,7 +145,7 @@ func (p *panel) signIn(w http.ResponseWriter, r *http.Request) {
 		}
 		e := admin.Explain(err)
 		f.Problem, status = e.Message, e.Kind.Status()
-		if errors.Is(err, errTooMany) {
+		if errors.Is(err, mailbox.ErrBlocked) {
 			status = http.StatusTooManyRequests
 		}
 	}
@@ -156,12 +155,8 @@ func (p *panel) signIn(w http.ResponseWriter, r *http.Request) {
 
 func (p *panel) checkPassword(w http.ResponseWriter, r *http.Request, name, password string) error {
 	from := client(r)
-	if wait := p.guard.wait(from); wait > 0 {
-		return fmt.Errorf("%w: try again in %s", errTooMany, minutes(wait))
-	}
-	a, err := p.store.LoginPerson(r.Context(), name, password)
+	a, err := p.store.LoginPerson(r.Context(), from, name, password)
 	if errors.Is(err, mailbox.ErrLogin) {
-		p.guard.note(from)
 		p.log.Info("sign-in failed", "from", from)
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package panel_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -142,8 +143,8 @@ func TestGuessersHaveToWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		v := &visitor{world: w, header: http.Header{"From-Address": {"[2001:db8::1]:1000"}}}
-		for range 10 {
-			wants(t, v.logIn("anna", "wrong"), http.StatusForbidden)
+		for n := range 10 {
+			wants(t, v.logIn("anna", fmt.Sprint("wrong ", n)), http.StatusForbidden)
 		}
 		wants(t, v.logIn("anna", password), http.StatusTooManyRequests, "too many wrong passwords from your address", "try again in 10 minutes")
 		// One host has a whole /64.

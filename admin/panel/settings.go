@@ -10,7 +10,7 @@ import (
 // settings is what holds for the whole server.
 func settings(v *visit) error {
 	answered, err := v.act(acts{"host set": stay, "relay set": stay, "relay remove": stay, "certificate retry": stay,
-		"allow": stay, "block": stay, "rule remove": stay, "retention set": stay})
+		"allow": stay, "block": stay, "rule remove": stay, "retention set": stay, "lockout lift": stay})
 	if answered || err != nil {
 		return err
 	}
@@ -30,6 +30,8 @@ func settings(v *visit) error {
 		Cared        bool // somebody sees to certificates
 		Taken        []machine.Taken
 		Disk         disk
+		Lockouts     []admin.Lockout
+		Lift         form
 		Rules        []admin.Rule
 		Allow, Block form
 		Retention    admin.Retention
@@ -40,6 +42,12 @@ func settings(v *visit) error {
 		return err
 	}
 	if page.Status, err = ask[admin.Status](v, "status"); err != nil {
+		return err
+	}
+	if page.Lockouts, err = ask[[]admin.Lockout](v, "lockout list"); err != nil {
+		return err
+	}
+	if page.Lift, err = v.form("lockout lift", "Let it log in"); err != nil {
 		return err
 	}
 	if page.Program, err = ask[admin.Program](v, "version"); err != nil {

@@ -36,10 +36,9 @@ type Options struct {
 // Server is the submission service. It may serve several listeners, those of
 // 587 and, wrapped by tls.NewListener, those of 465.
 type Server struct {
-	opt      Options
-	smtp     *smtp.Server
-	failures failures
-	keyring  msgauth.Keyring
+	opt     Options
+	smtp    *smtp.Server
+	keyring msgauth.Keyring
 }
 
 // New makes a Server.
@@ -50,7 +49,7 @@ func New(opt Options) *Server {
 	s := &Server{opt: opt}
 	s.smtp = smtp.NewServer(smtp.Options{
 		NewSession: func(_ context.Context, c *smtp.Conn) (smtp.Session, error) {
-			return &session{Options: &s.opt, failures: &s.failures, keyring: &s.keyring, conn: c}, nil
+			return &session{Options: &s.opt, keyring: &s.keyring, conn: c}, nil
 		},
 		Hostname: opt.Hostname,
 		TLS:      opt.TLS,

@@ -15,11 +15,9 @@ import (
 // session is one connection: who logged in, and its transaction.
 type session struct {
 	*Options
-	failures *failures
-	keyring  *msgauth.Keyring
-	conn     *smtp.Conn
-	account  mailbox.Account // ID 0: nobody is logged in
-	failed   int             // wrong passwords
+	keyring *msgauth.Keyring
+	conn    *smtp.Conn
+	account mailbox.Account // ID 0: nobody is logged in
 
 	from   smtp.Path
 	params smtp.MailParams

@@ -1,0 +1,261 @@
+package mailbox
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Limits on wrong passwords, for an address: of IPv6 a /64, as one host has a whole
+// one.
+const (
+	guessesPerMinute = 10
+	guessesPerDay    = 50
+	minuteBlock      = 10 * time.Minute // for too many in a minute
+	dayBlock         = 24 * time.Hour   // for too many in a day
+
+	guessPause    = 500 * time.Millisecond // more before each answer
+	maxGuessPause = 5 * time.Second
+
+	// trustedFor is how long after a right password an address is slowed down at
+	// most: somebody lives there.
+	trustedFor = 7 * 24 * time.Hour
+
+	// maxGuarded bounds the addresses that are remembered, of those who guess and
+	// of those who knew.
+	maxGuarded = 10_000
+)
+
+// guard counts wrong passwords at the login door, for all protocols together. The
+// same one again counts once, so that a mail program with an old password does not
+// lock its owner out. Loopback is not counted, nor what has no address. All of it
+// is in memory: a restart forgets.
+type guard struct {
+	key []byte // of this process
+
+	mu      sync.Mutex
+	guesses map[netip.Prefix]*guesses
+	known   map[netip.Prefix]time.Time // the last right password
+}
+
+// guesses are the wrong passwords from one address.
+type guesses struct {
+	day    time.Time // when the first of the day came
+	minute time.Time // and of the minute
+	n      int       // in the minute
+	seen   [][8]byte // digests of those of the day
+
+	blocked, until time.Time
+}
+
+// Block is an address that may not log in for a time.
+type Block struct {
+	Address netip.Prefix // a single IPv4 address, or an IPv6 /64
+	Wrong   int          // passwords in the last day, each once
+	Since   time.Time
+	Until   time.Time
+}
+
+func newGuard() *guard {
+	g := &guard{key: make([]byte, 32), guesses: make(map[netip.Prefix]*guesses), known: make(map[netip.Prefix]time.Time)}
+	rand.Read(g.key)
+	return g
+}
+
+// guarded gives what counts as one address; false: it is not counted.
+func guarded(a netip.Addr) (netip.Prefix, bool) {
+	a = a.Unmap().WithZone("")
+	if !a.IsValid() || a.IsLoopback() {
+		return netip.Prefix{}, false
+	}
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	return p, err == nil
+}
+
+// admit refuses an address that is blocked. It is asked before a password is looked
+// at, and again before a right one is let in, so that guesses side by side have no
+// more of them than one after the other.
+func (g *guard) admit(from netip.Addr) error {
+	p, counted := guarded(from)
+	if !counted {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w := g.guesses[p]; w != nil && time.Now().Before(w.until) {
+		wait := "a minute"
+		if n := int((time.Until(w.until) + time.Minute - 1) / time.Minute); n > 1 {
+			wait = fmt.Sprintf("%d minutes", n)
+		}
+		return faultf(ErrBlocked, "too many wrong passwords from your address: try again in %s", wait)
+	}
+	return nil
+}
+
+// right notes that an address knew a password.
+func (g *guard) right(from netip.Addr) {
+	p, counted := guarded(from)
+	if !counted {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, have := g.known[p]; !have && len(g.known) >= maxGuarded {
+		g.forgetKnown()
+	}
+	g.known[p] = time.Now()
+}
+
+// wrong counts a wrong password. It gives how long the answer has to wait, and
+// whether the address is blocked from now on.
+func (g *guard) wrong(from netip.Addr, name, password string) (pause time.Duration, blocked bool) {
+	p, counted := guarded(from)
+	if !counted {
+		return 0, false
+	}
+	mac := hmac.New(sha256.New, g.key)
+	mac.Write([]byte(name + "\x00" + password))
+	digest := [8]byte(mac.Sum(nil))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	w := g.guesses[p]
+	if w == nil {
+		if len(g.guesses) >= maxGuarded {
+			g.forgetGuesses(now)
+		}
+		w = &guesses{}
+		g.guesses[p] = w
+	}
+	if now.Sub(w.day) >= 24*time.Hour {
+		w.day, w.seen = now, nil
+	}
+	if !slices.Contains(w.seen, digest) {
+		if now.Sub(w.minute) >= time.Minute {
+			w.minute, w.n = now, 0
+		}
+		w.n++
+		if len(w.seen) < guessesPerDay {
+			w.seen = append(w.seen, digest)
+		}
+		if last, ok := g.known[p]; ok && now.Sub(last) < trustedFor {
+			// Somebody lives there.
+		} else if len(w.seen) >= guessesPerDay {
+			w.block(now, dayBlock)
+		} else if w.n >= guessesPerMinute {
+			w.block(now, minuteBlock)
+		}
+	}
+	return min(time.Duration(len(w.seen))*guessPause, maxGuessPause), w.blocked.Equal(now)
+}
+
+func (w *guesses) block(now time.Time, d time.Duration) {
+	w.blocked, w.until, w.minute, w.n = now, now.Add(d), time.Time{}, 0
+	if d == dayBlock {
+		w.day = now // they stay counted while it lasts
+	}
+}
+
+// forgetGuesses makes room: of those whose day is over, else of those who are not
+// blocked, else of some.
+func (g *guard) forgetGuesses(now time.Time) {
+	for _, over := range []func(*guesses) bool{
+		func(w *guesses) bool { return now.Sub(w.day) >= 24*time.Hour && now.After(w.until) },
+		func(w *guesses) bool { return now.After(w.until) },
+		func(*guesses) bool { return true },
+	} {
+		for p, w := range g.guesses {
+			if len(g.guesses) > maxGuarded*9/10 && over(w) {
+				delete(g.guesses, p)
+			}
+		}
+	}
+}
+
+func (g *guard) forgetKnown() {
+	for _, over := range []func(time.Time) bool{
+		func(t time.Time) bool { return time.Since(t) >= trustedFor },
+		func(time.Time) bool { return true },
+	} {
+		for p, t := range g.known {
+			if len(g.known) > maxGuarded*9/10 && over(t) {
+				delete(g.known, p)
+			}
+		}
+	}
+}
+
+// Admit tells whether an address may try to log in. ErrBlocked, with the time that is
+// left. Login asks too.
+func (s *Store) Admit(from netip.Addr) error { return s.guard.admit(from) }
+
+// Blocks lists the addresses that may not log in, the latest first.
+func (s *Store) Blocks() []Block {
+	g := s.guard
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var all []Block
+	for p, w := range g.guesses {
+		if time.Now().Before(w.until) {
+			all = append(all, Block{p, len(w.seen), w.blocked, w.until})
+		}
+	}
+	slices.SortFunc(all, func(a, b Block) int {
+		return cmp.Or(b.Since.Compare(a.Since), a.Address.Addr().Compare(b.Address.Addr()))
+	})
+	return all
+}
+
+// LiftBlock lets an address log in again, and forgets what it guessed. ErrNotFound
+// when it is not blocked.
+func (s *Store) LiftBlock(a netip.Addr) error {
+	p, _ := guarded(a)
+	g := s.guard
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w := g.guesses[p]
+	if w == nil || !time.Now().Before(w.until) {
+		return faultf(ErrNotFound, "%s is not locked out", a)
+	}
+	delete(g.guesses, p)
+	return nil
+}
+
+// knock lets check look at a password that came from an address.
+func (s *Store) knock(ctx context.Context, from netip.Addr, name, password string, check func() (Account, error)) (Account, error) {
+	if err := s.guard.admit(from); err != nil {
+		return Account{}, err
+	}
+	a, err := check()
+	switch errorKind(err) {
+	case nil:
+		if err := s.guard.admit(from); err != nil {
+			return Account{}, err
+		}
+		s.guard.right(from)
+	case ErrLogin:
+		pause, blocked := s.guard.wrong(from, name, password)
+		if blocked {
+			s.log.Warn("locked out after many wrong passwords", "address", from)
+		}
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return Account{}, ctx.Err()
+		}
+	}
+	return a, err
+}
