@@ -2,18 +2,10 @@ package main
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -213,95 +205,4 @@ func (c *plainIMAP) append(box string, from, count int, together bool) {
 			c.answer("APPEND")
 		}
 	}
-}
-
-// startDovecot runs a Dovecot of its own and returns the address of its IMAP
-// over TLS.
-func startDovecot(t *testing.T) string {
-	t.Helper()
-	dovecot := need(t, "dovecot")
-	if os.Geteuid() != 0 {
-		t.Skip("Dovecot wants root")
-	}
-	dir := t.TempDir()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour), DNSNames: []string{"localhost"}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePrivate(t, filepath.Join(dir, "cert"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	writePrivate(t, filepath.Join(dir, "key"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
-	where, err := newWorld(dir) // for a free port
-	if err != nil {
-		t.Fatal(err)
-	}
-	mail := filepath.Join(dir, "mail")
-	if err := os.Mkdir(mail, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(mail, 5000, 5000); err != nil {
-		t.Fatal(err)
-	}
-	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-		os.Chmod(d, 0o755)
-	}
-	config := filepath.Join(dir, "dovecot.conf")
-	writePrivate(t, config, fmt.Sprintf(`protocols = imap
-listen = 127.0.0.1
-base_dir = %[1]s/run
-state_dir = %[1]s/state
-log_path = %[1]s/log
-ssl = yes
-ssl_cert = <%[1]s/cert
-ssl_key = <%[1]s/key
-mail_location = maildir:%[1]s/mail/%%u
-mail_uid = 5000
-mail_gid = 5000
-passdb {
-  driver = static
-  args = password=roost
-}
-userdb {
-  driver = static
-  args = uid=5000 gid=5000 home=%[1]s/mail allow_all_users=yes
-}
-service imap-login {
-  inet_listener imap {
-    port = 0
-  }
-  inet_listener imaps {
-    port = %[2]s
-    ssl = yes
-  }
-}
-`, dir, port(where.addr["imaps"])))
-	cmd := exec.Command(dovecot, "-F", "-c", config)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
-		if t.Failed() {
-			log, _ := os.ReadFile(filepath.Join(dir, "log"))
-			t.Logf("Dovecot said:\n%s", log)
-		}
-	})
-	for range 100 {
-		if c, err := tls.Dial("tcp", where.addr["imaps"], &tls.Config{InsecureSkipVerify: true}); err == nil {
-			c.Close()
-			return where.addr["imaps"]
-		}
-		time.Sleep(50 * time.Millisecond) // another program has no bell
-	}
-	t.Fatal("Dovecot does not answer")
-	return ""
 }
