@@ -24,6 +24,11 @@ func FuzzSession(f *testing.F) {
 		"a APPEND INBOX (\\Seen) {30+}\r\nContent-Type: multipart/mixed;\r\n\r\nb STATUS INBOX (MESSAGES SIZE)\r\n",
 		"a SELECT INBOX\r\nb STORE 1:* +FLAGS.SILENT (\\Deleted $x)\r\nc UID EXPUNGE 1:3\r\nd COPY * Trash\r\ne MOVE 1 Junk\r\nf CLOSE\r\n",
 		"a CREATE x/&ZeVnLIqe-/y (USE (\\Sent))\r\nb LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (% *) RETURN (STATUS (SIZE))\r\nc RENAME x z\r\nd DELETE z\r\n",
+		"a SELECT INBOX (CONDSTORE)\r\nb STORE 1:* (UNCHANGEDSINCE 5) +FLAGS (\\Seen)\r\nc FETCH 1:* (FLAGS MODSEQ) (CHANGEDSINCE 1)\r\nd SEARCH MODSEQ \"/flags/\\\\Seen\" all 2\r\ne STATUS INBOX (HIGHESTMODSEQ)\r\n",
+		"a ENABLE QRESYNC\r\nb SELECT INBOX (QRESYNC (1 1 1:9 (1:2 1:2)))\r\nc UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)\r\nd STORE 1 +FLAGS (\\Deleted)\r\ne EXPUNGE\r\nf CLOSE\r\n",
+		"a SELECT INBOX\r\nb SORT (REVERSE DATE SUBJECT DISPLAYFROM) UTF-8 NOT SEEN\r\nc UID SORT RETURN (MIN MAX COUNT PARTIAL 1:5) (SIZE ARRIVAL) US-ASCII ALL\r\nd THREAD REFERENCES UTF-8 ALL\r\ne UID THREAD ORDEREDSUBJECT US-ASCII TEXT {3+}\r\none\r\n",
+		"a APPEND INBOX (\\Seen) \" 1-Feb-2024 10:00:00 +0100\" {4+}\r\nA: b (\\Draft) ~{5+}\r\nC: d\x00 {0+}\r\n\r\nb APPEND INBOX {1+}\r\nx {2}\r\n",
+		"a SELECT INBOX\r\nb UID SEARCH RETURN (PARTIAL -1:-5 SAVE) ALL\r\nc UID FETCH $ (UID PREVIEW SAVEDATE EMAILID) (PARTIAL 1:2)\r\nd FETCH 1:* (BODY.PEEK[1.MIME]<0.0> BINARY.PEEK[1]<2.3> BINARY.SIZE[1])\r\n",
 		"a ENABLE IMAP4rev2\r\nb SELECT INBOX\r\nc IDLE\r\nDONE\r\nd ID (\"a\" \"b\")\r\ne NAMESPACE\r\nf LSUB \"\" *\r\n",
 	} {
 		f.Add([]byte(s))
