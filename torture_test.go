@@ -145,6 +145,16 @@ func (s *badSender) connect() bool {
 	return s.hears("220") && s.hears("250")
 }
 
+// hearsAll hears several replies, one behind the other.
+func (s *badSender) hearsAll(codes ...string) bool {
+	for _, code := range codes {
+		if !s.hears(code) {
+			return false
+		}
+	}
+	return true
+}
+
 // hears reads one reply and wants its code.
 func (s *badSender) hears(code string) bool {
 	line, err := s.reply()
@@ -188,10 +198,10 @@ func (s *badSender) send(id string) fate {
 	begin := func() bool { // the message begins to flow
 		if chunks {
 			fmt.Fprintf(s.conn, "%sBDAT %d\r\n%sBDAT %d LAST\r\n", envelope, cut, text[:cut], len(text)-cut)
-			return s.hears("250") && s.hears("250") && s.hears("250") && s.hears("250")
+			return s.hearsAll("250", "250", "250", "250")
 		}
 		fmt.Fprint(s.conn, envelope+"DATA\r\n")
-		return s.hears("250") && s.hears("250") && s.hears("250") && s.hears("354")
+		return s.hearsAll("250", "250", "250", "354")
 	}
 	rest, end := text, ".\r\n"
 	if chunks {

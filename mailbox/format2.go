@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Format 1 had one row for each message, in the bucket "messages". Format 2 has
@@ -26,7 +27,7 @@ var toFormat2 = migration{
 			return err
 		}
 		err := tx.DeleteBucket(bMessages1)
-		if errors.Is(err, bbolt.ErrBucketNotFound) {
+		if errors.Is(err, bolterrors.ErrBucketNotFound) {
 			return nil
 		}
 		return err

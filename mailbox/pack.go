@@ -205,13 +205,6 @@ func (p *packs) reserve(start []byte, rest int64) (packNumber, int64, *os.File, 
 	return p.last, off, f, nil
 }
 
-// pin keeps a pack from being removed.
-func (p *packs) pin(n packNumber) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.pins[n]++
-}
-
 func (p *packs) unpin(n packNumber) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
