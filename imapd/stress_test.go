@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,9 +20,12 @@ import (
 	"roost/mailbox"
 )
 
-// TestPicturesAgree lets several clients work on one mailbox at random. Each
-// keeps the picture that the server's untagged responses draw, and at the end
-// every picture has to be the mailbox as it is.
+// TestPicturesAgree lets eight clients work on one mailbox at random. Each keeps
+// the picture that the server's untagged responses draw, and at the end every
+// picture has to be the mailbox as it is. Connections drop, some in the middle of
+// a command: half of the clients come back by QRESYNC with the picture that they
+// have, modseqs in it, and half begin anew. ROOST_LONG=1 makes it thousands of
+// actions each, ROOST_SEED=n repeats a choice of actions.
 func TestPicturesAgree(t *testing.T) {
 	h := newHouse(t, imapd.Limits{})
 	addr := h.serve(t)
@@ -29,27 +34,41 @@ func TestPicturesAgree(t *testing.T) {
 		h.deliver(t, mailbox.Placement{Account: me.ID}, "Subject: x\r\n\r\ntext\r\n")
 	}
 	seed := rand.Uint64()
-	painters := make([]*painter, 5)
+	if n, err := strconv.ParseUint(os.Getenv("ROOST_SEED"), 10, 64); err == nil {
+		seed = n
+	}
+	actions := 80
+	switch {
+	case os.Getenv("ROOST_LONG") != "":
+		actions = 4000
+	case testing.Short():
+		actions = 40
+	}
+	t.Logf("seed %d", seed)
+	painters := make([]*painter, 8)
 	for i := range painters {
-		painters[i] = &painter{T: t, rand: rand.New(rand.NewPCG(seed, uint64(i)))}
-		painters[i].connect(h, addr, me)
+		painters[i] = &painter{T: t, rand: rand.New(rand.NewPCG(seed, uint64(i))), qresync: i%2 == 0}
+		painters[i].dial = func() { painters[i].connect(h, addr, me) }
+		painters[i].dial()
 	}
 	var wg sync.WaitGroup
 	for _, p := range painters {
 		wg.Go(func() {
-			for range 120 {
+			for range actions {
 				p.act()
 			}
 		})
 	}
 	wg.Wait()
+	resyncs := 0
 	for i, p := range painters {
+		resyncs += p.resyncs
 		p.do("NOOP")
 		p.learn()
 		drawn := slices.Clone(p.messages)
-		p.do("FETCH 1:* (UID FLAGS)")
+		p.do("FETCH 1:* " + p.items())
 		for n := range p.messages {
-			if drawn[n].uid != p.messages[n].uid || !maps.Equal(drawn[n].flags, p.messages[n].flags) {
+			if drawn[n].uid != p.messages[n].uid || drawn[n].modseq != p.messages[n].modseq || !maps.Equal(drawn[n].flags, p.messages[n].flags) {
 				t.Errorf("seed %d, client %d, message %d: drawn %v, is %v", seed, i, n+1, drawn[n], p.messages[n])
 			}
 		}
@@ -57,7 +76,10 @@ func TestPicturesAgree(t *testing.T) {
 			t.Errorf("seed %d: clients 0 and %d disagree", seed, i)
 		}
 	}
-	t.Logf("%d messages at the end", len(painters[0].messages))
+	if resyncs == 0 {
+		t.Errorf("seed %d: nobody came back by QRESYNC", seed)
+	}
+	t.Logf("%d messages at the end, %d resynchronised", len(painters[0].messages), resyncs)
 }
 
 // painter is a client and its picture of the mailbox.
@@ -68,11 +90,27 @@ type painter struct {
 	r        *bufio.Reader
 	tag      int
 	messages []sketch
+
+	dial     func()
+	qresync  bool
+	resyncs  int
+	validity string
+	high     int  // the HIGHESTMODSEQ that was told last
+	back     bool // while SELECT tells what happened meanwhile
+	exists   int  // as it says
 }
 
 type sketch struct {
-	uid   int
-	flags map[string]bool
+	uid    int
+	flags  map[string]bool
+	modseq int // 0 unless the client has QRESYNC
+}
+
+func (p *painter) items() string {
+	if p.qresync {
+		return "(UID FLAGS MODSEQ)"
+	}
+	return "(UID FLAGS)"
 }
 
 func (p *painter) connect(h *house, addr string, me mailbox.Account) {
@@ -81,15 +119,43 @@ func (p *painter) connect(h *house, addr string, me mailbox.Account) {
 		p.Fatal(err)
 	}
 	p.Cleanup(func() { raw.Close() })
-	raw.SetDeadline(time.Now().Add(time.Minute))
+	raw.SetDeadline(time.Now().Add(10 * time.Minute))
 	p.c, p.r = raw, bufio.NewReader(raw)
 	p.r.ReadString('\n')
 	p.do("STARTTLS")
 	p.c = tls.Client(raw, h.clientTLS())
 	p.r = bufio.NewReader(p.c)
 	p.do(fmt.Sprintf("LOGIN %s \"%s\"", me.Address, password))
-	p.do("SELECT INBOX")
+	switch {
+	case !p.qresync:
+		p.messages = nil
+		p.do("SELECT INBOX")
+	case p.validity == "":
+		p.do("ENABLE QRESYNC")
+		p.do("SELECT INBOX")
+	default:
+		p.do("ENABLE QRESYNC")
+		p.resync()
+	}
 	p.learn()
+}
+
+// resync selects the mailbox with what the client knows of it. Messages that it
+// has only the number of are not in that.
+func (p *painter) resync() {
+	p.resyncs++
+	p.messages = slices.DeleteFunc(p.messages, func(m sketch) bool { return m.uid == 0 })
+	known := ""
+	if n := len(p.messages); n > 0 && p.rand.IntN(2) == 0 {
+		known = fmt.Sprintf(" %d:%d", p.messages[0].uid, p.messages[n-1].uid)
+	}
+	p.back, p.exists = true, 0
+	p.do(fmt.Sprintf("SELECT INBOX (QRESYNC (%s %d%s))", p.validity, p.high, known))
+	p.back = false
+	if len(p.messages) > p.exists {
+		p.Fatalf("after SELECT with QRESYNC there are %d of %d messages", len(p.messages), p.exists)
+	}
+	p.messages = append(p.messages, make([]sketch, p.exists-len(p.messages))...)
 }
 
 // act does something at random, and draws what a client may conclude.
@@ -101,7 +167,7 @@ func (p *painter) act() {
 		return fmt.Sprintf("%d:%d", lo, hi), lo, hi
 	}
 	flag := []string{`\Seen`, `\Flagged`, `\Deleted`, "$Work"}[p.rand.IntN(4)]
-	switch what := p.rand.IntN(12); {
+	switch what := p.rand.IntN(13); {
 	case what < 2 || n == 0:
 		p.do("APPEND INBOX (" + flag + ") {7+}\r\nA: b\r\n\r\n")
 	case what < 4:
@@ -124,7 +190,7 @@ func (p *painter) act() {
 	case what == 7:
 		set, _, _ := pick()
 		p.do("FETCH " + set + " (UID BODY[TEXT])")
-		p.do("UID FETCH 1:* (FLAGS)")
+		p.do("UID FETCH 1:* " + p.items())
 	case what == 8:
 		set, _, _ := pick()
 		p.do("COPY " + set + " INBOX")
@@ -133,8 +199,13 @@ func (p *painter) act() {
 		p.do("MOVE " + set + " " + []string{"INBOX", "Archive"}[p.rand.IntN(2)])
 	case what == 10:
 		p.do("EXPUNGE")
-	default:
+	case what == 11:
 		p.do("IDLE")
+	default: // some drop the connection before they know what came of a command
+		set, _, _ := pick()
+		fmt.Fprint(p.c, []string{"", "drop EXPUNGE\r\n", "drop STORE " + set + " +FLAGS (" + flag + ")\r\n", "drop MOVE " + set + " INBOX\r\n"}[p.rand.IntN(4)])
+		p.c.Close()
+		p.dial()
 	}
 	p.learn()
 }
@@ -143,7 +214,7 @@ func (p *painter) act() {
 func (p *painter) learn() {
 	for len(p.messages) > 0 && p.messages[len(p.messages)-1].uid == 0 {
 		i := slices.IndexFunc(p.messages, func(m sketch) bool { return m.uid == 0 })
-		p.do(fmt.Sprintf("FETCH %d:* (UID FLAGS)", i+1))
+		p.do(fmt.Sprintf("FETCH %d:* %s", i+1, p.items()))
 		if slices.ContainsFunc(p.messages, func(m sketch) bool { return m.uid == 0 }) {
 			p.do("NOOP") // some of them are gone already
 		}
@@ -161,6 +232,12 @@ func (p *painter) do(command string) {
 			p.Fatalf("%s: %v", command, err)
 		}
 		line = strings.TrimSuffix(line, "\r\n")
+		if m := validityCode.FindStringSubmatch(line); m != nil {
+			p.validity = m[1]
+		}
+		if m := highestCode.FindStringSubmatch(line); m != nil {
+			p.high, _ = strconv.Atoi(m[1])
+		}
 		if strings.HasPrefix(line, "+ idling") {
 			fmt.Fprint(p.c, "DONE\r\n")
 		}
@@ -176,10 +253,24 @@ func (p *painter) do(command string) {
 	}
 }
 
+var (
+	validityCode = regexp.MustCompile(`\[UIDVALIDITY (\d+)\]`)
+	highestCode  = regexp.MustCompile(`\[HIGHESTMODSEQ (\d+)\]`)
+	modseqItem   = regexp.MustCompile(`MODSEQ \((\d+)\)`)
+)
+
 func (p *painter) draw(line, command string) error {
 	f := strings.Fields(line)
 	if len(f) < 3 || f[0] != "*" {
 		return nil
+	}
+	numbered := slices.Contains([]string{"FETCH", "STORE", "SEARCH"}, strings.Fields(command)[0])
+	if f[1] == "VANISHED" {
+		earlier := f[2] == "(EARLIER)"
+		if !earlier && numbered {
+			return fmt.Errorf("VANISHED is not allowed here")
+		}
+		return p.vanish(f[len(f)-1], earlier)
 	}
 	n, err := strconv.Atoi(f[1])
 	if err != nil {
@@ -187,6 +278,10 @@ func (p *painter) draw(line, command string) error {
 	}
 	switch f[2] {
 	case "EXISTS":
+		if p.back {
+			p.exists = n
+			return nil
+		}
 		if n < len(p.messages) {
 			return fmt.Errorf("there were %d", len(p.messages))
 		}
@@ -194,7 +289,7 @@ func (p *painter) draw(line, command string) error {
 			p.messages = append(p.messages, sketch{})
 		}
 	case "EXPUNGE":
-		if verb := strings.Fields(command)[0]; verb == "FETCH" || verb == "STORE" || verb == "SEARCH" {
+		if numbered || p.qresync {
 			return fmt.Errorf("EXPUNGE is not allowed here")
 		}
 		if n > len(p.messages) {
@@ -202,16 +297,28 @@ func (p *painter) draw(line, command string) error {
 		}
 		p.messages = slices.Delete(p.messages, n-1, n)
 	case "FETCH":
+		uid := 0
+		if i := slices.IndexFunc(f, func(w string) bool { return strings.HasSuffix(w, "UID") }); i >= 0 {
+			if uid, err = strconv.Atoi(strings.TrimRight(f[i+1], ")")); err != nil {
+				return err
+			}
+		}
+		if p.back { // the numbers are those of the new view
+			i, found := slices.BinarySearchFunc(p.messages, uid, func(m sketch, uid int) int { return m.uid - uid })
+			if n = i + 1; !found {
+				p.messages = slices.Insert(p.messages, i, sketch{})
+			}
+		}
 		if n > len(p.messages) {
 			return fmt.Errorf("there are %d", len(p.messages))
 		}
 		m := &p.messages[n-1]
-		if i := slices.IndexFunc(f, func(w string) bool { return strings.HasSuffix(w, "UID") }); i >= 0 {
-			uid, err := strconv.Atoi(strings.TrimRight(f[i+1], ")"))
-			if err != nil || m.uid != 0 && m.uid != uid {
-				return fmt.Errorf("the UID was %d", m.uid)
-			}
-			m.uid = uid
+		if uid != 0 && m.uid != 0 && m.uid != uid {
+			return fmt.Errorf("the UID was %d", m.uid)
+		}
+		m.uid = max(m.uid, uid)
+		if seq := modseqItem.FindStringSubmatch(line); seq != nil && p.qresync {
+			m.modseq, _ = strconv.Atoi(seq[1])
 		}
 		if _, list, ok := strings.Cut(line, "FLAGS ("); ok {
 			list, _, _ = strings.Cut(list, ")")
@@ -220,6 +327,42 @@ func (p *painter) draw(line, command string) error {
 				if flag != `\Recent` {
 					m.flags[flag] = true
 				}
+			}
+		}
+	}
+	return nil
+}
+
+// vanish takes messages out of the picture by their UIDs. One that only its
+// number was known of stands where its UID would.
+func (p *painter) vanish(set string, earlier bool) error {
+	for _, part := range strings.Split(set, ",") {
+		first, last, ok := strings.Cut(part, ":")
+		if !ok {
+			last = first
+		}
+		lo, err1 := strconv.Atoi(first)
+		hi, err2 := strconv.Atoi(last)
+		if err1 != nil || err2 != nil {
+			return fmt.Errorf("no set of UIDs")
+		}
+		for uid := lo; uid <= hi; uid++ {
+			at := -1
+			for i, m := range p.messages {
+				if m.uid == 0 && !earlier || m.uid == uid {
+					at = i
+				}
+				if m.uid >= uid {
+					break
+				}
+				if m.uid != 0 {
+					at = -1
+				}
+			}
+			if at >= 0 {
+				p.messages = slices.Delete(p.messages, at, at+1)
+			} else if !earlier {
+				return fmt.Errorf("UID %d was not there", uid)
 			}
 		}
 	}
