@@ -16,11 +16,18 @@ type Device struct {
 	Name     string    `json:"name" table:"NAME"`
 	Created  time.Time `json:"created" table:"SINCE"`
 	LastUsed time.Time `json:"last_used,omitzero" table:"LAST USED"` // to the hour
+	SendAs   string    `json:"send_as,omitempty" table:"ONLY SENDS AS"`
 }
 
 type deviceArgs struct {
 	accountArgs
 	Device string `json:"device" arg:"" help:"The name of the device, such as \"Anna's phone\"; to remove one also its id."`
+}
+
+type deviceAddArgs struct {
+	deviceArgs
+	SendOnly bool   `json:"send_only" name:"send-only" help:"It may send, in one name alone, and not read: for a scanner or a disk."`
+	From     string `json:"from" placeholder:"ADDRESS" help:"With --send-only: the name. Without it that of the account."`
 }
 
 // DeviceAdded is the result of "device add".
@@ -37,12 +44,25 @@ func (d DeviceAdded) Text(w io.Writer, _ any) error {
 	return err
 }
 
-func deviceAdd(ctx context.Context, o *Office, a *deviceArgs) (DeviceAdded, error) {
+func deviceAdd(ctx context.Context, o *Office, a *deviceAddArgs) (DeviceAdded, error) {
 	addr, err := mailbox.ParseAddress(a.Address)
 	if err != nil {
 		return DeviceAdded{}, err
 	}
-	d, secret, err := o.Store.AddDevice(ctx, addr, a.Device)
+	if !a.SendOnly {
+		if a.From != "" {
+			return DeviceAdded{}, errorf(Invalid, "--from is for a device that only sends: --send-only")
+		}
+		d, secret, err := o.Store.AddDevice(ctx, addr, a.Device)
+		return DeviceAdded{d.ID, d.Name, string(addr), secret}, err
+	}
+	as := addr
+	if a.From != "" {
+		if as, err = mailbox.ParseAddress(a.From); err != nil {
+			return DeviceAdded{}, err
+		}
+	}
+	d, secret, err := o.Store.AddSender(ctx, addr, a.Device, as)
 	return DeviceAdded{d.ID, d.Name, string(addr), secret}, err
 }
 
@@ -54,7 +74,7 @@ func deviceList(_ context.Context, o *Office, a *accountArgs) ([]Device, error) 
 	all, err := o.Store.Devices(addr)
 	var list []Device
 	for _, d := range all {
-		list = append(list, Device{d.ID, d.Name, d.Created, d.LastUsed})
+		list = append(list, Device{d.ID, d.Name, d.Created, d.LastUsed, string(d.SendAs)})
 	}
 	return list, err
 }

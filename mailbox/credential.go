@@ -61,6 +61,10 @@ type Device struct {
 	Name     string    `json:"name"`
 	Created  time.Time `json:"created"`
 	LastUsed time.Time `json:"last_used,omitzero"` // to the hour
+
+	// SendAs makes it one that only sends, in this name alone: for a scanner, or a
+	// disk that tells of itself. Empty: it may do all that its account may.
+	SendAs Address `json:"send_as,omitempty"`
 }
 
 // deviceRow is a device as it lies in the bucket "devices". The secret itself
@@ -79,6 +83,30 @@ const maxDevices = 100
 // ErrNotFound, ErrExists when a device of the account has the name, ErrInvalid for
 // a name that is empty or longer than 100 bytes, ErrLimit at 100 devices.
 func (s *Store) AddDevice(ctx context.Context, addr Address, name string) (Device, string, error) {
+	return s.addDevice(ctx, addr, Device{Name: name})
+}
+
+// AddSender is AddDevice for one that only sends, in the name of an address that
+// the account may send from; ErrInvalid for another.
+func (s *Store) AddSender(ctx context.Context, addr Address, name string, as Address) (Device, string, error) {
+	if may, err := s.maySendFor(addr, as); err != nil {
+		return Device{}, "", err
+	} else if !may {
+		return Device{}, "", faultf(ErrInvalid, "%s is not an address of %s", as, addr)
+	}
+	return s.addDevice(ctx, addr, Device{Name: name, SendAs: as})
+}
+
+func (s *Store) maySendFor(addr, as Address) (bool, error) {
+	a, err := s.Account(addr)
+	if err != nil {
+		return false, err
+	}
+	return s.MaySendAs(a.ID, as)
+}
+
+func (s *Store) addDevice(ctx context.Context, addr Address, d Device) (Device, string, error) {
+	name := d.Name
 	name = strings.TrimSpace(name)
 	if name == "" || len(name) > 100 || !utf8.ValidString(name) || strings.ContainsFunc(name, isControl) {
 		return Device{}, "", faultf(ErrInvalid, "a device needs a name of 1 to 100 bytes, such as \"Anna's phone\"")
@@ -90,7 +118,8 @@ func (s *Store) AddDevice(ctx context.Context, addr Address, name string) (Devic
 	for i := 4; i < 24; i += 4 {
 		secret += "-" + text[i:i+4]
 	}
-	row := deviceRow{Device: Device{ID: id, Name: name, Created: time.Now().UTC().Truncate(time.Second)}, SHA256: secretHash(secret)}
+	d.ID, d.Name, d.Created = id, name, time.Now().UTC().Truncate(time.Second)
+	row := deviceRow{Device: d, SHA256: secretHash(secret)}
 	return row.Device, secret, s.update(ctx, func(tx *tx) error {
 		a, err := tx.accountAt(addr)
 		if err != nil {

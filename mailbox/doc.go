@@ -67,7 +67,7 @@
 //	domains        domain                           Domain: DKIM keys, catch-all, separators; JSON
 //	addresses      Address                          account id, or an alias's targets and end, JSON
 //	accounts       account u32                      accountRow: Account, password, SCRAM salt, JSON
-//	devices        account u32, device id           deviceRow: an app password's hash and SCRAM keys, JSON
+//	devices        account u32, device id           deviceRow: an app password's hash, SCRAM keys, one sender, JSON
 //	rules          account u32 or 0 for all, sender Rule, JSON
 //	state          account u32                      accountState: modseq, counters; 32 bytes
 //	mailboxes      account u32, mailbox u32         Folder: name, use, UIDVALIDITY, counters, keywords

@@ -105,14 +105,30 @@ func (l *logins) check(ctx context.Context, h *passwordHash, password string) (b
 // from which too many came; ErrDisabled with the reason, for those who know the
 // password; others are trouble, or ctx's.
 func (s *Store) Login(ctx context.Context, from netip.Addr, name, password string) (Account, error) {
-	return s.knock(ctx, from, name, password, func() (Account, error) { return s.login(ctx, name, password) })
+	return s.knock(ctx, from, name, password, func() (Account, error) {
+		a, only, err := s.login(ctx, name, password)
+		if only != "" {
+			return Account{}, faultf(ErrDisabled, "this app password of %s is for sending only", a.Address)
+		}
+		return a, err
+	})
 }
 
-func (s *Store) login(ctx context.Context, name, password string) (Account, error) {
+// LoginToSend is Login that also takes app passwords which only send. Only is the
+// one sender that they may use; empty: all that the account may.
+func (s *Store) LoginToSend(ctx context.Context, from netip.Addr, name, password string) (a Account, only Address, err error) {
+	a, err = s.knock(ctx, from, name, password, func() (a Account, err error) {
+		a, only, err = s.login(ctx, name, password)
+		return a, err
+	})
+	return a, only, err
+}
+
+func (s *Store) login(ctx context.Context, name, password string) (a Account, only Address, err error) {
 	var row *accountRow
 	var off error
 	var devices []deviceRow
-	err := s.view(func(tx *tx) (err error) {
+	err = s.view(func(tx *tx) (err error) {
 		if row, off, err = tx.login(name); err != nil || row == nil {
 			return err
 		}
@@ -120,24 +136,25 @@ func (s *Store) login(ctx context.Context, name, password string) (Account, erro
 		return err
 	})
 	if err != nil {
-		return Account{}, err
+		return Account{}, "", err
 	}
 	sum := secretHash(password)
 	for _, d := range devices {
 		if subtle.ConstantTimeCompare(sum, d.SHA256) == 1 {
 			if off != nil {
-				return Account{}, off
+				return Account{}, "", off
 			}
 			if err := s.touch(ctx, row.ID, d); errors.Is(err, ErrLogin) {
-				return Account{}, err
+				return Account{}, "", err
 			} else if err != nil {
 				// Who comes to read is let in while nothing can be written.
 				s.log.Warn("could not note the use of a device", "device", d.ID, "error", err)
 			}
-			return row.Account, nil
+			return row.Account, d.SendAs, nil
 		}
 	}
-	return s.loginPerson(ctx, row, off, password)
+	a, err = s.loginPerson(ctx, row, off, password)
+	return a, "", err
 }
 
 // LoginPerson is Login that takes the account's own password alone: a device's opens

@@ -47,6 +47,8 @@ func wordings() map[string]wording {
 		"password":                 {"Password", "Leave it empty to have one made up, which is shown once."},
 		"admin":                    {"Administrator", "May do everything, and gets mail to postmaster."},
 		"device":                   {"Name of the device", "Such as “Anna's phone”."},
+		"send_only":                {"Only sends", "In one name alone, and may not read: for a scanner or a disk."},
+		"device add.from":          {"Name to send in", "For one that only sends; empty is this address."},
 		"to":                       {"Goes to", "One or more addresses, here or elsewhere, with spaces between them."},
 		"alias add.address":        {"Alias", ""},
 		"alias set.address":        {"Alias", ""},

@@ -61,10 +61,10 @@ func (x exchange) Next(ctx context.Context, response []byte) ([]byte, bool, erro
 // login is the one door.
 func (s *session) login(ctx context.Context, name, password string) error {
 	peer := s.conn.Peer()
-	a, err := s.Store.Login(ctx, peer, name, password)
+	a, only, err := s.Store.LoginToSend(ctx, peer, name, password)
 	switch {
 	case err == nil:
-		s.account = a
+		s.account, s.only = a, only
 	case errors.Is(err, mailbox.ErrLogin):
 		s.Log.Info("login failed", "peer", peer)
 		err = errLogin

@@ -18,6 +18,7 @@ type session struct {
 	keyring *msgauth.Keyring
 	conn    *smtp.Conn
 	account mailbox.Account // ID 0: nobody is logged in
+	only    mailbox.Address // the one sender of an app password that only sends
 
 	from   smtp.Path
 	params smtp.MailParams
@@ -79,6 +80,9 @@ func (s *session) own(where string, p smtp.Path) (smtp.Path, error) {
 	may, err := s.Store.MaySendAs(s.account.ID, addr)
 	if err == nil && !may {
 		err = notYours(where, p, s.account)
+	}
+	if err == nil && s.only != "" && addr != s.only {
+		err = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: fmt.Sprintf("%s has <%s>, and this app password sends as <%s> alone", where, p, s.only)}
 	}
 	p.Domain = addr.Domain()
 	return p, err
