@@ -85,6 +85,8 @@ func extensions() []extension {
 		progress(),
 		replacing(),
 		unauthenticate(),
+		metadata(),
+		{name: "LIST-METADATA"},
 		{name: imap.CapUTF8Accept, enable: true},
 	}
 }

@@ -29,6 +29,7 @@ func FuzzSession(f *testing.F) {
 		"a SELECT INBOX\r\nb SORT (REVERSE DATE SUBJECT DISPLAYFROM) UTF-8 NOT SEEN\r\nc UID SORT RETURN (MIN MAX COUNT PARTIAL 1:5) (SIZE ARRIVAL) US-ASCII ALL\r\nd THREAD REFERENCES UTF-8 ALL\r\ne UID THREAD ORDEREDSUBJECT US-ASCII TEXT {3+}\r\none\r\n",
 		"a APPEND INBOX (\\Seen) \" 1-Feb-2024 10:00:00 +0100\" {4+}\r\nA: b (\\Draft) ~{5+}\r\nC: d\x00 {0+}\r\n\r\nb APPEND INBOX {1+}\r\nx {2}\r\n",
 		"a SELECT INBOX\r\nb UID SEARCH RETURN (PARTIAL -1:-5 SAVE) ALL\r\nc UID FETCH $ (UID PREVIEW SAVEDATE EMAILID) (PARTIAL 1:2)\r\nd FETCH 1:* (BODY.PEEK[1.MIME]<0.0> BINARY.PEEK[1]<2.3> BINARY.SIZE[1])\r\n",
+		"a SETMETADATA INBOX (/private/comment \"x\" /shared/b ~{3+}\r\n\x00a)\r\nb GETMETADATA (DEPTH 1 MAXSIZE 2) INBOX (/private /shared)\r\nc LIST \"\" * RETURN (METADATA (/private/comment))\r\n",
 		"a ENABLE IMAP4rev2\r\nb SELECT INBOX\r\nc IDLE\r\nDONE\r\nd ID (\"a\" \"b\")\r\ne NAMESPACE\r\nf LSUB \"\" *\r\n",
 	} {
 		f.Add([]byte(s))

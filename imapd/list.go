@@ -8,8 +8,8 @@ import (
 	"roost/mailbox"
 )
 
-// list brings LIST with RFC 5258's options, RFC 5819's STATUS and RFC 6154's
-// SPECIAL-USE, and LSUB of RFC 3501.
+// list brings LIST with RFC 5258's options, RFC 5819's STATUS, RFC 9590's
+// METADATA and RFC 6154's SPECIAL-USE, and LSUB of RFC 3501.
 func list() extension {
 	return extension{commands: []command{
 		{name: "LIST", in: loggedIn, run: runList},
@@ -22,6 +22,7 @@ type listOptions struct {
 	subscribed, recursive, special bool // select
 	showSubscribed                 bool
 	status                         []statusItem // nil: none
+	metadata                       []string     // entries (RFC 9590)
 }
 
 func runList(_ context.Context, s *session, _ *call) error {
@@ -108,6 +109,9 @@ func (s *session) listReturn(o *listOptions) {
 		case "STATUS":
 			s.dec.SP()
 			o.status = s.statusItems()
+		case "METADATA":
+			s.dec.SP()
+			o.metadata = s.entryNames()
 		default:
 			s.dec.Failf("unknown return option %.40q", word)
 		}
@@ -223,9 +227,24 @@ func (s *session) writeList(l *listing, o listOptions) error {
 		}
 	}
 	s.enc.Raw("\r\n")
-	if o.status != nil && l.folder != nil {
-		return s.writeStatus(l.folder, o.status)
+	if l.folder == nil {
+		return nil
 	}
+	if o.status != nil {
+		if err := s.writeStatus(l.folder, o.status); err != nil {
+			return err
+		}
+	}
+	if o.metadata == nil {
+		return nil
+	}
+	all, err := s.srv.opts.Store.Annotations(s.account.ID, l.folder.ID)
+	if err != nil {
+		return err
+	}
+	q := entryQuery{entries: o.metadata, maxSize: mailbox.MaxAnnotation}
+	found, _ := q.pick(all)
+	s.writeMetadata(l.name, found)
 	return nil
 }
 

@@ -92,7 +92,9 @@ func (s *session) writeResponse(tag string, r *response) {
 }
 
 // decimal renders a number of a response code.
-func decimal[N ~int64 | ~uint32 | ~uint64](n N) string { return strconv.FormatUint(uint64(n), 10) }
+func decimal[N ~int | ~int64 | ~uint32 | ~uint64](n N) string {
+	return strconv.FormatUint(uint64(n), 10)
+}
 
 // plain makes s fit for a line of text: clients of IMAP4rev1 expect ASCII
 // there, and what a client sent must not begin a line of its own.

@@ -272,7 +272,7 @@ func (s *Store) RemoveAccount(ctx context.Context, addr Address) error {
 			}
 		}
 		prefix := be32(uint32(row.ID))
-		for _, b := range [][]byte{bDevices, bRules, bSubscriptions, bExpunged, bThreads, bJoined} {
+		for _, b := range [][]byte{bDevices, bRules, bSubscriptions, bAnnotations, bExpunged, bThreads, bJoined} {
 			if err := tx.deletePrefix(b, prefix); err != nil {
 				return err
 			}

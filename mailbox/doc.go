@@ -73,6 +73,7 @@
 //	mailboxes      account u32, mailbox u32         Folder: name, use, UIDVALIDITY, counters, keywords
 //	names          account u32, name                mailbox u32
 //	subscriptions  account u32, name                1
+//	annotations    account u32, mailbox u32, entry  the value; of an account with mailbox 0, of the server with 0, 0
 //	facts          account u32, mailbox u32, uid u32    what never changes of a message, 65 bytes: body, EMAILID,
 //	                                                THREADID, sizes, INTERNALDATE, save date, Date field
 //	views          account u32, mailbox u32, uid u32    prefix, and as FETCH writes them ENVELOPE, BODYSTRUCTURE, PREVIEW

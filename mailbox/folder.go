@@ -375,6 +375,9 @@ func (tx *tx) dropFolder(id AccountID, f Folder, keep bool) error {
 	if err := tx.delete(bFolders, folderKey(id, f.ID)); err != nil {
 		return err
 	}
+	if err := tx.deletePrefix(bAnnotations, folderKey(id, f.ID)); err != nil {
+		return err
+	}
 	return tx.discard(id, f, keep)
 }
 

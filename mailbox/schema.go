@@ -41,12 +41,13 @@ var (
 	bRules         = []byte("rules")
 	bUndelete      = []byte("undelete")
 	bTraces        = []byte("traces")
+	bAnnotations   = []byte("annotations")
 )
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
 	bSubscriptions, bFacts, bViews, bFlags, bExpunged, bBodies, bDigests, bSignatures, bThreads, bJoined, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
-	bDamaged, bDiscarded, bRules, bUndelete, bTraces,
+	bDamaged, bDiscarded, bRules, bUndelete, bTraces, bAnnotations,
 }
 
 // tx is one bbolt transaction. It notes what has to happen around the commit:

@@ -76,10 +76,13 @@ func (d *Decoder) String() string {
 	return ""
 }
 
-// NString reads a string or NIL; ok is false for NIL.
+// NString reads a string, a literal8 or NIL; ok is false for NIL.
 func (d *Decoder) NString() (s string, ok bool) {
-	if d.peek() == '"' || d.peek() == '{' {
+	switch d.peek() {
+	case '"', '{':
 		return d.String(), d.err == nil
+	case '~':
+		return string(d.heldLiteral()), d.err == nil
 	}
 	if w := d.word("a string or NIL", isAtomChar); !strings.EqualFold(w, "NIL") {
 		d.Failf("expected a string or NIL")
