@@ -151,6 +151,29 @@ func accountEnable(ctx context.Context, o *Office, a *accountArgs) (Done, error)
 	return a.change(ctx, o, "%s is enabled.", func(a *mailbox.Account) { a.Disabled = false })
 }
 
+type accountHideArgs struct {
+	accountArgs
+	Capabilities []string `json:"capabilities" arg:"" help:"What is hidden from now on, such as QRESYNC; none: nothing is."`
+}
+
+// Help is shown below the one line of the list.
+func (accountHideArgs) Help() string {
+	return "A program that stumbles over a capability of IMAP does without it once it is hidden. " +
+		"It is neither listed nor enabled from the next login on; its commands still work."
+}
+
+func accountHide(ctx context.Context, o *Office, a *accountHideArgs) (Done, error) {
+	hidden := make([]string, 0, len(a.Capabilities))
+	for _, c := range a.Capabilities {
+		hidden = append(hidden, strings.ToUpper(c))
+	}
+	text := "%s does not see " + strings.Join(hidden, ", ") + "."
+	if len(hidden) == 1 && strings.EqualFold(hidden[0], none) {
+		hidden, text = nil, "%s sees all capabilities."
+	}
+	return a.change(ctx, o, text, func(a *mailbox.Account) { a.Hidden = hidden })
+}
+
 type passwordArgs struct {
 	accountArgs
 	Password Secret `json:"password" name:"password-stdin" help:"Read the password from the first line of standard input."`

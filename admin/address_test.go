@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"roost/admin"
@@ -42,6 +43,9 @@ func TestAddressesAreSet(t *testing.T) {
 		{"account demote", pairs{"Address": "anna@example.org"}, admin.Invalid},
 		{"account enable", pairs{"Address": "boss@example.org"}, ""},
 		{"account demote", pairs{"Address": "anna@example.org"}, ""},
+		{"account hide", pairs{"Address": "anna@example.org", "Capabilities": []string{"qresync", "CONDSTORE"}}, ""},
+		{"account hide", pairs{"Address": "anna@example.org", "Capabilities": []string{"two words"}}, admin.Invalid},
+		{"account hide", pairs{"Address": "nobody@example.org", "Capabilities": []string{"IDLE"}}, admin.NotFound},
 	} {
 		_, err := try(o, owner, c.op, func(args any) {
 			for field, value := range c.args {
@@ -51,6 +55,13 @@ func TestAddressesAreSet(t *testing.T) {
 		if kind(err) != c.want {
 			t.Errorf("%s %v: %v, want %q", c.op, c.args, err, c.want)
 		}
+	}
+	if a, err := o.Store.Account("anna@example.org"); err != nil || !slices.Equal(a.Hidden, []string{"QRESYNC", "CONDSTORE"}) {
+		t.Errorf("hidden: %v, %v", a.Hidden, err)
+	}
+	do(t, o, owner, "account hide", func(args any) { set(args, "Address", "anna@example.org"); set(args, "Capabilities", []string{"none"}) })
+	if a, err := o.Store.Account("anna@example.org"); err != nil || len(a.Hidden) > 0 {
+		t.Errorf("hidden after none: %v, %v", a.Hidden, err)
 	}
 	if err := resolves(o, "fair@example.org"); !errors.Is(err, mailbox.ErrExpired) {
 		t.Errorf("an alias after its last day: %v", err)

@@ -25,6 +25,7 @@ func Ops() []Op {
 		op("account demote", "Make an account no administrator's any more. One always stays.", Administrator, accountDemote),
 		op("account disable", "Put off an account's mail, and let nobody log in to it.", Administrator, accountDisable),
 		op("account enable", "Take an account's mail again, and let its owner log in.", Administrator, accountEnable),
+		op("account hide", "Hide IMAP capabilities from the programs of an account.", Administrator, accountHide),
 		op("account password", "Give an account a new password.", Self, accountPassword),
 		op("account remove", "Remove an account and all its mail.", Administrator, accountRemove),
 

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
@@ -135,16 +136,34 @@ func newTables(all []extension) *tables {
 	return t
 }
 
+// hides reports whether the account's programs are not told of a capability,
+// which goes by its name with or without a value. What it brings works all the
+// same, but ENABLE does not take it. Nobody can do without the base.
+func (s *session) hides(c imap.Cap) bool {
+	if s.account == nil || c == imap.CapIMAP4rev1 {
+		return false
+	}
+	name, _, _ := strings.Cut(string(c), "=")
+	return slices.ContainsFunc(s.account.Hidden, func(hidden string) bool {
+		return strings.EqualFold(hidden, string(c)) || strings.EqualFold(hidden, name)
+	})
+}
+
 // capabilities returns what the session can do now, separated by spaces.
 func (s *session) capabilities() string {
 	var caps []string
+	add := func(c imap.Cap) {
+		if !s.hides(c) {
+			caps = append(caps, string(c))
+		}
+	}
 	for _, e := range s.srv.tables.extensions {
 		if e.name != "" && (e.early || s.account != nil) {
-			caps = append(caps, string(e.name))
+			add(e.name)
 		}
 		if e.more != nil {
 			for _, c := range e.more(s) {
-				caps = append(caps, string(c))
+				add(c)
 			}
 		}
 	}

@@ -344,6 +344,8 @@ func (d *dialog) outside(args []string) error {
 		_, err = store.SetFlags(ctx, id, f.ID, uids, mailbox.FlagUpdate{Change: mailbox.AddFlags, Flags: mailbox.Flagged})
 	case "keyword":
 		_, err = store.SetFlags(ctx, id, f.ID, uids, mailbox.FlagUpdate{Change: mailbox.AddFlags, Keywords: args[len(args)-1:]})
+	case "hide":
+		_, err = store.ChangeAccount(ctx, d.account.Address, func(a *mailbox.Account) error { a.Hidden = args[2:]; return nil })
 	case "delete":
 		err = store.DeleteFolder(ctx, id, args[1])
 	default:

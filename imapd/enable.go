@@ -26,7 +26,7 @@ func runEnable(_ context.Context, s *session, _ *call) error {
 	s.enc.Raw("* ENABLED")
 	var then []func(*session)
 	for _, e := range s.srv.tables.extensions {
-		if !e.enable {
+		if !e.enable || s.hides(e.name) {
 			continue
 		}
 		for _, c := range asked {

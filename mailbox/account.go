@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,6 +21,9 @@ type Account struct {
 	Disabled bool      `json:"disabled,omitempty"`
 	Quota    int64     `json:"quota,omitempty"` // bytes of mail; 0 is no limit
 	Created  time.Time `json:"created"`
+
+	// Hidden are IMAP capabilities that its programs are not told of.
+	Hidden []string `json:"hidden,omitempty"`
 }
 
 // Usage is what an account's mailboxes hold.
@@ -175,7 +179,7 @@ func (s *Store) SetPassword(ctx context.Context, addr Address, password string) 
 }
 
 // ChangeAccount lets f change whether an account is an administrator's, whether
-// it is disabled, and its quota, in one commit. Who is disabled is signed out of
+// it is disabled, its quota and its hidden capabilities, in one commit. Who is disabled is signed out of
 // the panel. An error of f is returned, and nothing changes; f may run more than
 // once. Errors: ErrNotFound; ErrInvalid where no administrator could log in any
 // more.
@@ -193,6 +197,9 @@ func (s *Store) ChangeAccount(ctx context.Context, addr Address, f func(*Account
 		if changed.Quota < 0 {
 			return faultf(ErrInvalid, "a quota is a number of bytes, or 0 for none")
 		}
+		if err := checkHidden(changed.Hidden); err != nil {
+			return err
+		}
 		if row.Admin && !row.Disabled && (!changed.Admin || changed.Disabled) {
 			if err := tx.keepAdministrator(func(a *accountRow) bool { return a.ID == row.ID }); err != nil {
 				return err
@@ -208,6 +215,22 @@ func (s *Store) ChangeAccount(ctx context.Context, addr Address, f func(*Account
 		tx.ring(row.ID)
 		return tx.putJSON(bAccounts, be32(uint32(row.ID)), row)
 	})
+}
+
+// maxHidden is how many capabilities an account may not be told of.
+const maxHidden = 64
+
+// checkHidden refuses what can't be the names of capabilities.
+func checkHidden(names []string) error {
+	if len(names) > maxHidden {
+		return faultf(ErrLimit, "at most %d capabilities can be hidden", maxHidden)
+	}
+	for _, name := range names {
+		if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`(){%*"\]`, c) }) {
+			return faultf(ErrInvalid, "%q is no name of a capability", name)
+		}
+	}
+	return nil
 }
 
 // keepAdministrator refuses to lose the last administrator who can log in. Lost

@@ -65,7 +65,7 @@ func personPath(address string) string { return "/panel/people/" + url.PathEscap
 func person(v *visit) error {
 	answered, err := v.act(acts{
 		"device add": stay, "device remove": stay, "account password": stay, "undelete restore": stay,
-		"account promote": stay, "account demote": stay, "account disable": stay, "account enable": stay,
+		"account promote": stay, "account demote": stay, "account disable": stay, "account enable": stay, "account hide": stay,
 		"account remove": func(*visit, url.Values, any) string { return "/panel/people" },
 	})
 	if answered || err != nil {
