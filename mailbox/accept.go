@@ -271,9 +271,16 @@ func (tx *tx) accept(st *staged) (Accepted, error) {
 // admit holds a placement against its account before the first put.
 func (tx *tx) admit(p *Placement, size int64) error {
 	if p.Replaces != nil {
-		if _, _, err := tx.replaceable(p.Account, *p.Replaces); err != nil {
+		_, _, err := tx.replaceable(p.Account, *p.Replaces)
+		if err != nil {
 			return err
 		}
+		k := messageKey(p.Account, p.Replaces.Folder, p.Replaces.UID)
+		old, err := parseRow(k, tx.Bucket(bFacts).Get(k))
+		if err != nil {
+			return err
+		}
+		size = max(size-old.Size, 0) // it goes in the same commit
 	}
 	use := p.Use
 	if p.Folder != 0 {
