@@ -164,7 +164,7 @@ func killedWork(root string) error {
 	if err != nil {
 		return err
 	}
-	s.packs.full = 192 << 10
+	s.packs.full = powerPack
 	errs := make(chan error)
 	for n := range powerWorkers {
 		go func() {

@@ -19,6 +19,7 @@ type disk struct {
 	path string // of the root, as the process says
 	root *inode
 	fds  map[int]*openFD
+	gone map[string]int // files that were removed, by the ends of their names
 
 	sync   func(*inode) bool // whether a sync of it counts
 	note   func(string)      // what the process says on its standard output
@@ -58,7 +59,7 @@ type diskName struct {
 
 func newDisk(path string) *disk {
 	return &disk{
-		path: path, root: newDir("."), fds: make(map[int]*openFD),
+		path: path, root: newDir("."), fds: make(map[int]*openFD), gone: make(map[string]int),
 		sync: func(*inode) bool { return true }, note: func(string) {}, before: func(*inode) {},
 	}
 }
@@ -406,6 +407,7 @@ func (d *disk) name(c *syscallRecord) error {
 		change(&diskName{add: base, node: newDir(base)})
 	case "unlinkat":
 		change(&diskName{remove: base})
+		d.gone[filepath.Ext(base)]++
 	case "renameat":
 		to, name, err := d.find(c.args[2], c.args[3])
 		if err != nil {

@@ -26,7 +26,7 @@ func powerWork(dir string, operations int) error {
 		if err != nil {
 			return err
 		}
-		s.packs.full = 192 << 10
+		s.packs.full = powerPack
 		var all sync.WaitGroup
 		errs := make(chan error, powerWorkers)
 		for n := range powerWorkers {
@@ -53,6 +53,9 @@ func powerWork(dir string, operations int) error {
 }
 
 const powerWorkers = 3
+
+// powerPack makes packs small, so that some are rewritten.
+const powerPack = 16 << 10
 
 var powerOptions = Options{ReserveBytes: 1 << 20}
 
@@ -133,7 +136,10 @@ func powerAccount(s *Store, n int, which string) (Account, error) {
 }
 
 func (w *powerWorker) step(i int) error {
-	if i%8 == 7 {
+	if i%5 == 4 {
+		if err := w.churn(); err != nil {
+			return err
+		}
 		if err := errors.Join(w.s.rewritePacks(context.Background()), w.s.emptyDiscarded(context.Background())); err != nil {
 			return err
 		}
@@ -146,7 +152,9 @@ func (w *powerWorker) step(i int) error {
 	inbox := slices.Sorted(maps.Keys(w.hold.folders["a/INBOX"]))
 	some := slices.DeleteFunc(inbox, func(UID) bool { return w.rng.IntN(3) > 0 })
 	switch k := w.rng.IntN(16); {
-	case k < 6 || len(some) == 0:
+	case len(some) == 0 || k < 4:
+		return w.deliver(2, w.place("a", "INBOX"))
+	case k < 6:
 		return w.deliver(1, w.place("a", "INBOX"), w.place("b", "INBOX"))
 	case k < 7:
 		return w.deliver(3, w.place("a", "INBOX"))
@@ -161,16 +169,29 @@ func (w *powerWorker) step(i int) error {
 	case k < 14:
 		return w.transfer(some, w.rng.IntN(2) == 0)
 	default:
-		if err := w.flag(some, Deleted); err != nil {
-			return err
-		}
-		return w.do(func() {
-			maps.DeleteFunc(w.hold.folders["a/INBOX"], func(_ UID, v string) bool { return strings.HasSuffix(v, "D") })
-		}, func(ctx context.Context) error {
-			_, err := w.s.Expunge(ctx, w.a.ID, InboxID, nil)
-			return err
-		})
+		return w.expunge(some)
 	}
+}
+
+func (w *powerWorker) expunge(uids []UID) error {
+	if err := w.flag(uids, Deleted); err != nil {
+		return err
+	}
+	return w.do(func() {
+		maps.DeleteFunc(w.hold.folders["a/INBOX"], func(_ UID, v string) bool { return strings.HasSuffix(v, "D") })
+	}, func(ctx context.Context) error {
+		_, err := w.s.Expunge(ctx, w.a.ID, InboxID, nil)
+		return err
+	})
+}
+
+// churn leaves packs in which little is alive.
+func (w *powerWorker) churn() error {
+	if err := w.deliver(5, w.place("a", "INBOX")); err != nil {
+		return err
+	}
+	uids := slices.Sorted(maps.Keys(w.hold.folders["a/INBOX"]))
+	return w.expunge(uids[len(uids)-4:])
 }
 
 func (w *powerWorker) place(account, name string) Placement {
