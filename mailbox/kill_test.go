@@ -165,6 +165,10 @@ func killedWork(root string) error {
 		return err
 	}
 	s.packs.full = powerPack
+	keep := -rand.IntN(2) // expunged messages, or not
+	if err := s.ChangeSettings(context.Background(), func(v *Settings) error { v.UndeleteDays = keep; return nil }); err != nil {
+		return err
+	}
 	errs := make(chan error)
 	for n := range powerWorkers {
 		go func() {

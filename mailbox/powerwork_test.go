@@ -27,6 +27,13 @@ func powerWork(dir string, operations int) error {
 			return err
 		}
 		s.packs.full = powerPack
+		keep := -1 // expunged messages, in the second session
+		if session == 1 {
+			keep = 0
+		}
+		if err := s.ChangeSettings(context.Background(), func(v *Settings) error { v.UndeleteDays = keep; return nil }); err != nil {
+			return err
+		}
 		var all sync.WaitGroup
 		errs := make(chan error, powerWorkers)
 		for n := range powerWorkers {
@@ -39,6 +46,9 @@ func powerWork(dir string, operations int) error {
 		close(errs)
 		for e := range errs {
 			err = errors.Join(err, e)
+		}
+		for range 2 { // one copies, and the next removes what is left
+			err = errors.Join(err, s.rewritePacks(context.Background()))
 		}
 		if err != nil {
 			return err
@@ -136,7 +146,7 @@ func powerAccount(s *Store, n int, which string) (Account, error) {
 }
 
 func (w *powerWorker) step(i int) error {
-	if i%5 == 4 {
+	if i%3 == 2 {
 		if err := w.churn(); err != nil {
 			return err
 		}
