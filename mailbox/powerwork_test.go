@@ -197,11 +197,11 @@ func (w *powerWorker) expunge(uids []UID) error {
 
 // churn leaves packs in which little is alive.
 func (w *powerWorker) churn() error {
-	if err := w.deliver(5, w.place("a", "INBOX")); err != nil {
+	if err := w.deliver(16, w.place("a", "INBOX")); err != nil {
 		return err
 	}
 	uids := slices.Sorted(maps.Keys(w.hold.folders["a/INBOX"]))
-	return w.expunge(uids[len(uids)-4:])
+	return w.expunge(uids[len(uids)-15:])
 }
 
 func (w *powerWorker) place(account, name string) Placement {
