@@ -21,7 +21,10 @@ import (
 // This proves that a commit is atomic; that it is durable, a kill can't prove.
 func TestKilledAtRandomMoments(t *testing.T) {
 	rounds := 8
-	if os.Getenv("CI") == "true" {
+	switch {
+	case os.Getenv("ROOST_LONG") == "1":
+		rounds = 500
+	case os.Getenv("CI") == "true":
 		rounds = 50
 	}
 	w, err := newWorld(filepath.Join(t.TempDir(), "data"))
