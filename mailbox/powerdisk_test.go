@@ -191,7 +191,7 @@ func (d *disk) replay(log io.Reader) error {
 func (d *disk) line(line string, open map[string]*syscallRecord) error {
 	pid, rest, _ := strings.Cut(line, " ")
 	rest = strings.TrimLeft(rest, " ")
-	if strings.HasPrefix(rest, "---") || strings.HasPrefix(rest, "+++") {
+	if strings.HasPrefix(rest, "---") || strings.HasPrefix(rest, "+++") || strings.HasSuffix(rest, "<detached ...>") { // a thread that ended
 		return nil
 	}
 	var c *syscallRecord
