@@ -166,7 +166,7 @@ type syscallRecord struct {
 
 	write   *diskWrite
 	covered map[*diskWrite]bool // by a sync
-	names   int
+	names   map[*diskName]bool  // the same of a directory
 	node    *inode
 }
 
@@ -307,7 +307,10 @@ func (d *disk) enter(c *syscallRecord) error {
 			return nil
 		}
 		d.before(f.node)
-		c.node, c.names, c.covered = f.node, len(f.node.names), make(map[*diskWrite]bool)
+		c.node, c.names, c.covered = f.node, make(map[*diskName]bool), make(map[*diskWrite]bool)
+		for _, n := range f.node.names {
+			c.names[n] = true
+		}
 		for _, w := range f.node.writes {
 			c.covered[w] = w.done
 		}
@@ -356,7 +359,7 @@ func (d *disk) leave(c *syscallRecord) error {
 }
 
 // settle makes durable what a sync covered.
-func (n *inode) settle(covered map[*diskWrite]bool, names int) {
+func (n *inode) settle(covered map[*diskWrite]bool, names map[*diskName]bool) {
 	var left []*diskWrite
 	for _, w := range n.writes {
 		if covered[w] {
@@ -366,10 +369,15 @@ func (n *inode) settle(covered map[*diskWrite]bool, names int) {
 		}
 	}
 	n.writes = left
-	for _, c := range n.names[:names] {
-		c.apply(n.links)
+	var unsynced []*diskName
+	for _, c := range n.names {
+		if names[c] {
+			c.apply(n.links)
+		} else {
+			unsynced = append(unsynced, c)
+		}
 	}
-	n.names = n.names[names:]
+	n.names = unsynced
 }
 
 // name applies a call that makes, removes or opens a name.
