@@ -82,6 +82,8 @@ func person(v *visit) error {
 		Devices  []admin.Device
 		Add      form
 		Password form
+		Hidden   []string
+		Hide     form
 		Expunged []admin.Expunged // the last ones
 		Back     form
 		Doors    doors
@@ -122,6 +124,10 @@ func person(v *visit) error {
 	}
 	page.Expunged = page.Expunged[:min(len(page.Expunged), expungedShown)]
 	if page.Back, err = v.form("undelete restore", "Put back", "address", page.Address); err != nil {
+		return err
+	}
+	page.Hidden = a.Hidden
+	if page.Hide, err = v.form("account hide", "Hide them", "address", page.Address); err != nil {
 		return err
 	}
 	page.Doors = v.doors()
