@@ -65,6 +65,17 @@ type Backup struct {
 // NewBackup notes the state of the store as it is now, which is what WriteTar
 // writes later. It needs as much disk space as roost.db has. Errors: ErrFull.
 func (s *Store) NewBackup(ctx context.Context) (*Backup, error) {
+	b, err := s.newBackup(ctx)
+	for range 10 { // a pack may go between the moment that is looked at and the pin
+		if !errors.Is(err, errPackGone) {
+			break
+		}
+		b, err = s.newBackup(ctx)
+	}
+	return b, err
+}
+
+func (s *Store) newBackup(ctx context.Context) (*Backup, error) {
 	var size int64
 	if err := s.view(func(tx *tx) error { size = tx.Size(); return nil }); err != nil {
 		return nil, err
@@ -116,7 +127,7 @@ func (b *Backup) note(tx *tx) error {
 		if b.s.packs.pinFile(n) {
 			b.pinned = append(b.pinned, n)
 		} else if !b.s.packs.missing(n) {
-			return fmt.Errorf("pack %d went while the backup began: try again", n)
+			return errPackGone
 		}
 		m.Packs = append(m.Packs, ManifestPack{packName(n), row.size})
 		return nil

@@ -324,3 +324,42 @@ func TestSnapshotsAreKeptByAge(t *testing.T) {
 		t.Errorf("after ten days %v are kept, want %v", got, want)
 	}
 }
+
+// A backup looks at a moment when a pack still had mail, and pins it just before
+// the pack is removed.
+func TestAPackThatABackupPinnedStays(t *testing.T) {
+	s, ann, _ := newStore(t, Options{})
+	keepNothing(t, s)
+	accept(t, s, hello(1), Placement{Account: ann.ID})
+	s.packs.mu.Lock()
+	s.packs.last = 0 // as if it were full
+	s.packs.mu.Unlock()
+	b, err := s.NewBackup(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := s.packs.remove(1); gone || err != nil {
+		t.Errorf("pack 1 is gone: %v, %v", gone, err)
+	}
+	expungeAll(t, s, ann.ID, InboxID, 1)
+	var tape bytes.Buffer
+	if err := b.WriteTar(context.Background(), &tape, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if _, err := Restore(context.Background(), &tape, dir, RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(texts(t, openStore(t, dir, Options{}))); n != 1 {
+		t.Errorf("the backup has %d messages", n)
+	}
+	if err := s.sweepPacks(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(s.packs.path(packName(1))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the pack is still there when the backup is done: %v", err)
+	}
+}

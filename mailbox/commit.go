@@ -406,7 +406,7 @@ func (s *Store) finish(t *tx, changed bool) error {
 		s.bells.ring(outboxBell)
 	}
 	for _, n := range t.deadPacks {
-		if err := s.packs.remove(n); err != nil {
+		if _, err := s.packs.remove(n); err != nil {
 			s.log.Warn("could not remove a pack that holds no mail any more", "pack", n, "error", err)
 		}
 	}

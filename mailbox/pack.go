@@ -383,9 +383,14 @@ func (p *packs) readAt(n packNumber, b []byte, off int64) error {
 	return nil
 }
 
-// remove deletes a pack that no row needs.
-func (p *packs) remove(n packNumber) error {
+// remove deletes a pack that no row needs. One that was pinned since that was
+// found out stays, with gone false: a backup of an earlier moment needs it.
+func (p *packs) remove(n packNumber) (gone bool, err error) {
 	p.mu.Lock()
+	if p.pins[n] > 0 {
+		p.mu.Unlock()
+		return false, nil
+	}
 	f := p.files[n]
 	delete(p.files, n)
 	delete(p.grown, n)
@@ -393,11 +398,11 @@ func (p *packs) remove(n packNumber) error {
 	if f != nil {
 		f.Close()
 	}
-	err := os.Remove(filepath.Join(p.dir, packName(n)))
+	err = os.Remove(filepath.Join(p.dir, packName(n)))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		err = nil
 	}
-	return err
+	return err == nil, err
 }
 
 func parsePackRow(v []byte) (packRow, error) {

@@ -247,16 +247,21 @@ func (s *Store) sweepPacks(ctx context.Context) error {
 	if err != nil || len(empty) == 0 {
 		return err
 	}
+	var gone []packNumber
 	for _, n := range empty {
-		if err := s.packs.remove(n); err != nil {
+		removed, err := s.packs.remove(n)
+		if err != nil {
 			return fmt.Errorf("remove pack %d: %w", n, err)
+		}
+		if removed {
+			gone = append(gone, n)
 		}
 	}
 	if err := syncDir(s.packs.dir); err != nil {
 		return err
 	}
 	return s.update(ctx, func(tx *tx) error {
-		for _, n := range empty {
+		for _, n := range gone {
 			if err := tx.delete(bPacks, be32(uint32(n))); err != nil {
 				return err
 			}
