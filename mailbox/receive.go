@@ -101,8 +101,8 @@ const maxBackupMeta = 64 << 20
 const newSuffix = ".new"
 
 // receive writes a backup's files into dir and holds them against their checksums.
-// An earlier backup in dir stays whole, whenever this one ends, until it is whole. kept are the packs, with their checksums, that are in dir already and may be
-// missing in the backup.
+// An earlier backup in dir stays until this one is whole. kept are the packs, with
+// their checksums, that are in dir already and may be missing in the backup.
 func receive(ctx context.Context, src source, dir string, kept map[string]string, progress func(done, total int64)) (Manifest, error) {
 	var m Manifest
 	if err := os.MkdirAll(filepath.Join(dir, "packs"), 0o700); err != nil {

@@ -234,9 +234,7 @@ func (r *rescue) relocate() error {
 		}); err != nil {
 			return err
 		}
-		if err := r.sort(rows); err != nil {
-			return err
-		}
+		r.sort(rows)
 		if err := tx.deletePrefix(bPacks, nil); err != nil {
 			return err
 		}
@@ -288,7 +286,7 @@ func (r *rescue) lose(tx *tx, id BodyID, row bodyRow) error {
 
 // sort finds out which records the snapshot does not know because they are newer;
 // the others that it does not know were expunged before it.
-func (r *rescue) sort(rows map[BodyID]bodyRow) error {
+func (r *rescue) sort(rows map[BodyID]bodyRow) {
 	for id, s := range r.places {
 		if _, ok := rows[id]; ok {
 			continue
@@ -298,7 +296,6 @@ func (r *rescue) sort(rows map[BodyID]bodyRow) error {
 		}
 	}
 	slices.SortFunc(r.fresh, func(a, b scanned) int { return int(int64(a.head.id) - int64(b.head.id)) })
-	return nil
 }
 
 // replay delivers again what is newer than the snapshot, and makes the store ready.
