@@ -75,8 +75,6 @@ func (c *clues) leaf(q *Query) truth {
 		return no
 	}
 	switch {
-	case q.Test == TestThread:
-		return truthOf(c.tx.thread(c.run.id, c.facts.Thread) == ThreadID(q.N))
 	case q.cost == costRow:
 		return q.byRow(&c.facts, c.run.now)
 	case c.facts.odd:

@@ -128,10 +128,12 @@
 //
 // Every name that is seen, of a message or of one that it follows, leads to a
 // thread from then on; a late parent finds the thread that waits for it. When a
-// message shows two threads to be one, the younger id leads to the older, and
-// THREADID is told so: the one case in which it changes. EMAILID is made of the
-// body's number and the prefix, so it comes out the same if rows have to be made
-// again.
+// message shows two threads to be one, the younger id leads to the older: it and
+// what comes later have the older THREADID, and the messages that were there keep
+// theirs, because a THREADID must not change once it was told (RFC 8474 section
+// 5.2). THREAD=REFERENCES shows the joined tree all the same: it reads the names
+// anew each time. EMAILID is made of the body's number and the prefix, so it comes
+// out the same if rows have to be made again.
 //
 // # Modseq
 //

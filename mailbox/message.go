@@ -176,7 +176,6 @@ func (tx *tx) facts(id AccountID, folder FolderID, uid UID) (Facts, error) {
 	if err != nil {
 		return m, err
 	}
-	m.Thread = tx.thread(id, m.Thread)
 	return m, m.parseView(tx.Bucket(bViews).Get(k))
 }
 
@@ -212,15 +211,14 @@ func (s *Store) Rows(id AccountID, folder FolderID, uids []UID, f func(m *Facts)
 func (s *Store) facts(id AccountID, folder FolderID, uids []UID, views bool, f func(m *Facts) error) error {
 	var page []Facts
 	var raw []byte // the longer rows' bytes, copied out of the map of the file
-	var threads threads
-	for n := len(uids); len(uids) > 0; {
+	for len(uids) > 0 {
 		part := uids[:min(len(uids), factsPage)]
 		uids = uids[len(part):]
 		page, raw = page[:0], raw[:0]
 		err := s.view(func(tx *tx) error {
 			rows, texts := tx.walk(bFacts, id, folder), tx.walk(bViews, id, folder)
 			if page == nil {
-				page, threads = make([]Facts, 0, len(part)), tx.threads(id, n)
+				page = make([]Facts, 0, len(part))
 			}
 			for _, uid := range part {
 				v := rows.at(uid)
@@ -231,7 +229,6 @@ func (s *Store) facts(id AccountID, folder FolderID, uids []UID, views bool, f f
 				if err != nil {
 					return err
 				}
-				m.Thread = threads.of(m.Thread)
 				if views {
 					start := len(raw)
 					raw = append(raw, texts.at(uid)...)
@@ -269,7 +266,6 @@ func (s *Store) OpenMessage(id AccountID, folder FolderID, uid UID) (*Message, e
 		if m.Facts, err = parseRow(k, v); err != nil {
 			return err
 		}
-		m.Thread = tx.thread(id, m.Thread)
 		if err = m.parseView(append([]byte(nil), tx.Bucket(bViews).Get(k)...)); err != nil {
 			return err
 		}

@@ -12,8 +12,7 @@ func (s *Store) SortKeys(id AccountID, folder FolderID, uids []UID, f func(m *Fa
 		keys  SortKeys
 	}
 	var page []pair
-	var threads threads
-	for n := len(uids); len(uids) > 0; {
+	for len(uids) > 0 {
 		part := uids[:min(len(uids), factsPage)]
 		uids = uids[len(part):]
 		page = page[:0]
@@ -21,7 +20,7 @@ func (s *Store) SortKeys(id AccountID, folder FolderID, uids []UID, f func(m *Fa
 		err := s.view(func(tx *tx) error {
 			rows, bodies := tx.walk(bFacts, id, folder), bodyWalk{c: tx.Bucket(bDigests).Cursor()}
 			if page == nil {
-				page, threads = make([]pair, 0, len(part)), tx.threads(id, n)
+				page = make([]pair, 0, len(part))
 			}
 			for _, uid := range part {
 				v := rows.at(uid)
@@ -32,7 +31,6 @@ func (s *Store) SortKeys(id AccountID, folder FolderID, uids []UID, f func(m *Fa
 				if err != nil {
 					return err
 				}
-				m.Thread = threads.of(m.Thread)
 				d, err := parseDigest(bodies.at(m.Body))
 				if err != nil {
 					return err

@@ -13,7 +13,8 @@ import (
 // before it in this way too (RFC 5256, REFERENCES, has the same two steps).
 //
 // A message that shows two threads to be one joins them: the younger id leads to
-// the older from then on. The rows of messages are not touched for it.
+// the older from then on, and who comes later gets the older. The messages that
+// are there keep theirs, since a THREADID never changes (RFC 8474 section 5.2).
 
 // subjectDays is how far apart, by their dates, two messages may be that are of
 // one thread by their subject alone.
@@ -59,48 +60,6 @@ func (tx *tx) thread(id AccountID, t ThreadID) ThreadID {
 			return t // damage; ids only ever lead down
 		}
 		t = to
-	}
-}
-
-// threads follows the ids of messages of an account. In most accounts few or none
-// lead to another.
-type threads struct {
-	tx  *tx // for a few messages: asked each time
-	id  AccountID
-	all map[ThreadID]ThreadID // for many: all that lead to another
-}
-
-// fewThreads is up to how many messages are asked for one by one.
-const fewThreads = 64
-
-// threads is for n messages. For more than fewThreads it may outlive tx.
-func (tx *tx) threads(id AccountID, n int) threads {
-	if n <= fewThreads {
-		return threads{tx: tx, id: id}
-	}
-	t := threads{all: make(map[ThreadID]ThreadID)}
-	tx.each(bJoined, be32(uint32(id)), func(k, v []byte) error { // which never fails
-		if len(k) == 12 && len(v) == 8 {
-			t.all[ThreadID(binary.BigEndian.Uint64(k[4:]))] = ThreadID(binary.BigEndian.Uint64(v))
-		}
-		return nil
-	})
-	return t
-}
-
-func (t *threads) of(id ThreadID) ThreadID {
-	if t.tx != nil {
-		return t.tx.thread(t.id, id)
-	}
-	if len(t.all) == 0 {
-		return id
-	}
-	for {
-		to, ok := t.all[id]
-		if !ok || to >= id {
-			return id
-		}
-		id = to
 	}
 }
 

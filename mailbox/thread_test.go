@@ -3,6 +3,7 @@ package mailbox
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -28,22 +29,65 @@ func TestThreadsInAnyOrder(t *testing.T) {
 		// The same conversation under other names each time.
 		rename := strings.NewReplacer("@x", fmt.Sprintf("@x%d", n), "rip", fmt.Sprintf("rip%d", n))
 		var uids []UID
-		for _, i := range order {
-			a := accept(t, s, rename.Replace(conversation[i])+"\r\nbody\r\n", Placement{Account: ann.ID})
+		come := func(text string) (thread ThreadID) {
+			a := accept(t, s, rename.Replace(text)+"\r\nbody\r\n", Placement{Account: ann.ID})
 			uids = append(uids, a.Placed[0].UID)
+			err := s.Rows(ann.ID, InboxID, uids[len(uids)-1:], func(m *Facts) error { thread = m.Thread; return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			return thread
 		}
-		threads := make(map[ThreadID]int)
+		var told []ThreadID
+		for _, i := range order {
+			told = append(told, come(conversation[i]))
+		}
+		// Whichever of them is answered now, the answer is of the oldest thread.
+		oldest := slices.Min(told)
+		for i := range conversation {
+			answer := come(fmt.Sprintf("Subject: answer\r\nReferences: <%d@x>\r\n", i+1))
+			if told = append(told, answer); answer != oldest {
+				t.Errorf("in the order %v an answer to %d has the thread %v; they have %v", order, i+1, answer, told)
+			}
+		}
 		err := s.Rows(ann.ID, InboxID, uids, func(m *Facts) error {
-			threads[m.Thread]++
+			if i := slices.Index(uids, m.UID); m.Thread != told[i] {
+				t.Errorf("in the order %v message %d had the thread %v, now %v", order, i+1, told[i], m.Thread)
+			}
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(threads) != 1 {
-			t.Errorf("in the order %v the conversation has the threads %v", order, threads)
-		}
 	})
+}
+
+// Two conversations of which a late message shows that they are one: who was told
+// a THREADID is never told another (RFC 8474 section 5.2).
+func TestThreadIDStays(t *testing.T) {
+	s, ann, _ := newStore(t, Options{})
+	for _, text := range []string{
+		"Subject: one\r\nMessage-ID: <1@x>\r\n",
+		"Subject: two\r\nMessage-ID: <2@x>\r\n",
+		"Subject: both\r\nMessage-ID: <3@x>\r\nReferences: <1@x> <2@x>\r\n",
+		"Subject: later\r\nMessage-ID: <4@x>\r\nReferences: <2@x>\r\n",
+	} {
+		accept(t, s, text+"\r\nbody\r\n", Placement{Account: ann.ID})
+	}
+	var threads []ThreadID
+	err := s.Rows(ann.ID, InboxID, []UID{1, 2, 3, 4}, func(m *Facts) error { threads = append(threads, m.Thread); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if threads[1] == threads[0] || threads[2] != threads[0] || threads[3] != threads[0] {
+		t.Errorf("threads %v", threads)
+	}
+	for n, want := range [][]UID{{1, 3, 4}, {2}} {
+		found, err := s.Search(t.Context(), ann.ID, InboxID, Query{Test: TestThread, N: int64(threads[n])})
+		if err != nil || !slices.Equal(found, want) {
+			t.Errorf("of the thread %v are %v, %v; want %v", threads[n], found, err, want)
+		}
+	}
 }
 
 func permute(n int, f func([]int)) {
