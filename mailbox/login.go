@@ -106,29 +106,38 @@ func (l *logins) check(ctx context.Context, h *passwordHash, password string) (b
 // password; others are trouble, or ctx's.
 func (s *Store) Login(ctx context.Context, from netip.Addr, name, password string) (Account, error) {
 	return s.knock(ctx, from, name, password, func() (Account, error) {
-		a, only, err := s.login(ctx, name, password)
-		if only != "" {
-			return Account{}, faultf(ErrDisabled, "this app password of %s is for sending only", a.Address)
+		who, err := s.login(ctx, name, password)
+		if who.Only != "" {
+			return Account{}, faultf(ErrDisabled, "this app password of %s is for sending only", who.Account.Address)
 		}
-		return a, err
+		return who.Account, err
 	})
 }
 
-// LoginToSend is Login that also takes app passwords which only send. Only is the
-// one sender that they may use; empty: all that the account may.
-func (s *Store) LoginToSend(ctx context.Context, from netip.Addr, name, password string) (a Account, only Address, err error) {
-	a, err = s.knock(ctx, from, name, password, func() (a Account, err error) {
-		a, only, err = s.login(ctx, name, password)
-		return a, err
-	})
-	return a, only, err
+// Submitter is who has logged in to send.
+type Submitter struct {
+	Account Account
+	Device  string  // the id of the app password; empty: the account's own password
+	Only    Address // the one sender of an app password that only sends; empty: all that the account may use
 }
 
-func (s *Store) login(ctx context.Context, name, password string) (a Account, only Address, err error) {
+// LoginToSend is Login that also takes app passwords which only send.
+func (s *Store) LoginToSend(ctx context.Context, from netip.Addr, name, password string) (who Submitter, err error) {
+	_, err = s.knock(ctx, from, name, password, func() (_ Account, err error) {
+		who, err = s.login(ctx, name, password)
+		return who.Account, err
+	})
+	if err != nil {
+		return Submitter{}, err
+	}
+	return who, nil
+}
+
+func (s *Store) login(ctx context.Context, name, password string) (Submitter, error) {
 	var row *accountRow
 	var off error
 	var devices []deviceRow
-	err = s.view(func(tx *tx) (err error) {
+	err := s.view(func(tx *tx) (err error) {
 		if row, off, err = tx.login(name); err != nil || row == nil {
 			return err
 		}
@@ -136,25 +145,25 @@ func (s *Store) login(ctx context.Context, name, password string) (a Account, on
 		return err
 	})
 	if err != nil {
-		return Account{}, "", err
+		return Submitter{}, err
 	}
 	sum := secretHash(password)
 	for _, d := range devices {
 		if subtle.ConstantTimeCompare(sum, d.SHA256) == 1 {
 			if off != nil {
-				return Account{}, "", off
+				return Submitter{}, off
 			}
 			if err := s.touch(ctx, row.ID, d); errors.Is(err, ErrLogin) {
-				return Account{}, "", err
+				return Submitter{}, err
 			} else if err != nil {
 				// Who comes to read is let in while nothing can be written.
 				s.log.Warn("could not note the use of a device", "device", d.ID, "error", err)
 			}
-			return row.Account, d.SendAs, nil
+			return Submitter{row.Account, d.ID, d.SendAs}, nil
 		}
 	}
-	a, err = s.loginPerson(ctx, row, off, password)
-	return a, "", err
+	a, err := s.loginPerson(ctx, row, off, password)
+	return Submitter{Account: a}, err
 }
 
 // LoginPerson is Login that takes the account's own password alone: a device's opens

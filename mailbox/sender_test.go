@@ -18,14 +18,14 @@ func TestDeviceThatOnlySends(t *testing.T) {
 	if err != nil || d.SendAs != "scanner@example.org" {
 		t.Fatal(d, err)
 	}
-	if a, only, err := s.LoginToSend(ctx, netip.Addr{}, "ann@example.org", secret); err != nil || a.ID != ann.ID || only != "scanner@example.org" {
-		t.Errorf("to send: %v, %s, %v", a, only, err)
+	if who, err := s.LoginToSend(ctx, netip.Addr{}, "ann@example.org", secret); err != nil || who.Account.ID != ann.ID || who.Device != d.ID || who.Only != "scanner@example.org" {
+		t.Errorf("to send: %v, %v", who, err)
 	}
 	if a, err := s.Login(ctx, netip.Addr{}, "ann@example.org", secret); !errors.Is(err, ErrDisabled) || a.ID != 0 {
 		t.Errorf("to read: %v, %v", a, err)
 	}
-	if a, only, err := s.LoginToSend(ctx, netip.Addr{}, "ann@example.org", "secret"); err != nil || a.ID != ann.ID || only != "" {
-		t.Errorf("ann herself: %v, %s, %v", a, only, err)
+	if who, err := s.LoginToSend(ctx, netip.Addr{}, "ann@example.org", "secret"); err != nil || who.Account.ID != ann.ID || who.Device != "" || who.Only != "" {
+		t.Errorf("ann herself: %v, %v", who, err)
 	}
 	if all, err := s.Devices("ann@example.org"); err != nil || len(all) != 1 || all[0].SendAs != d.SendAs {
 		t.Errorf("%+v, %v", all, err)

@@ -61,10 +61,10 @@ func (x exchange) Next(ctx context.Context, response []byte) ([]byte, bool, erro
 // login is the one door.
 func (s *session) login(ctx context.Context, name, password string) error {
 	peer := s.conn.Peer()
-	a, only, err := s.Store.LoginToSend(ctx, peer, name, password)
+	who, err := s.Store.LoginToSend(ctx, peer, name, password)
 	switch {
 	case err == nil:
-		s.account, s.only = a, only
+		s.account, s.only, s.device = who.Account, who.Only, who.Device
 	case errors.Is(err, mailbox.ErrLogin):
 		s.Log.Info("login failed", "peer", peer)
 		err = errLogin
