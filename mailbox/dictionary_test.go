@@ -2,7 +2,9 @@ package mailbox
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -30,5 +32,19 @@ func TestDictionarySaves(t *testing.T) {
 	}
 	if c, _ := seal(s.zip, []byte(strings.Repeat("\x00", 100)), nil); c.stored > 50 {
 		t.Errorf("zeros take %d bytes", c.stored)
+	}
+}
+
+// What is already compressed comes as base64: 6 bits in each of 8, and no word twice.
+func TestAttachmentsAreStoredAsTheBitsThatTheyAre(t *testing.T) {
+	zip, err := newZip()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := make([]byte, 150<<10)
+	rand.NewChaCha8([32]byte{1}).Read(raw)
+	text := []byte(base64.StdEncoding.EncodeToString(raw))
+	if c, _ := seal(zip, text, nil); c.kind != chunkZstd || c.stored > int64(len(raw)+len(raw)/50) {
+		t.Errorf("%d bytes in base64 take %d", len(raw), c.stored)
 	}
 }
