@@ -33,6 +33,9 @@ type command struct {
 	// numbered forbids EXPUNGE responses while the command runs, because it
 	// may work with sequence numbers (RFC 9051 section 7.5.1).
 	numbered bool
+	// counts says that it takes or tells sequence numbers, which UIDONLY forbids;
+	// so does numbered.
+	counts bool
 	run      func(context.Context, *session, *call) error
 }
 
@@ -89,6 +92,7 @@ func extensions() []extension {
 		metadata(),
 		{name: "LIST-METADATA"},
 		{name: imap.CapUTF8Accept, enable: true},
+		uidOnly(),
 	}
 }
 

@@ -16,9 +16,9 @@ func copying() extension {
 	return extension{
 		name: imap.CapMove,
 		commands: []command{
-			{name: "COPY", in: selected, run: runCopy},
+			{name: "COPY", in: selected, counts: true, run: runCopy},
 			{name: "UID COPY", in: selected, run: runCopy},
-			{name: "MOVE", in: selected, run: runMove},
+			{name: "MOVE", in: selected, counts: true, run: runMove},
 			{name: "UID MOVE", in: selected, run: runMove},
 		},
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 
+	"github.com/emersion/go-imap/v2"
+
 	"roost/mailbox"
 	"roost/mailbox/message"
 )
@@ -108,7 +110,7 @@ func runFetch(ctx context.Context, s *session, c *call) error {
 	if narrow.since != nil {
 		atts = append(atts, s.srv.tables.fetch["MODSEQ"].parse(s))
 	}
-	f := fetchRun{session: s, atts: prepareAtts(atts, c.uid)}
+	f := fetchRun{session: s, atts: prepareAtts(atts, c.uid && !s.has(imap.CapUIDOnly))}
 	for len(uids) > 0 {
 		page := uids[:min(len(uids), fetchPage)]
 		uids = uids[len(page):]
@@ -304,7 +306,7 @@ func (f *fetchRun) one(ctx context.Context, m *fetched, tellFlags bool) error {
 		f.failed = fmt.Errorf("message %d: %w", m.entry.UID, err)
 		return nil
 	}
-	f.enc.Raw("* ").Number(uint64(n)).Raw(" FETCH (")
+	f.beginFetch(n, m.entry.UID, false)
 	for i, a := range f.atts {
 		if i > 0 {
 			f.enc.Raw(" ")

@@ -56,6 +56,9 @@ func readResync(s *session, o *opening) {
 			}
 		}
 	}
+	if pairs && s.has(imap.CapUIDOnly) {
+		s.dec.Fail(uidRequired())
+	}
 	if pairs {
 		r.numbers = s.knownSet()
 		s.dec.SP()

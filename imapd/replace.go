@@ -16,7 +16,7 @@ func replacing() extension {
 	return extension{
 		name: imap.CapReplace,
 		commands: []command{
-			{name: "REPLACE", in: selected, run: runReplace},
+			{name: "REPLACE", in: selected, counts: true, run: runReplace},
 			{name: "UID REPLACE", in: selected, run: runReplace},
 		},
 	}

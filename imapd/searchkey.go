@@ -1,6 +1,8 @@
 package imapd
 
 import (
+	"github.com/emersion/go-imap/v2"
+
 	"roost/imapd/wire"
 	"roost/mailbox"
 )
@@ -58,7 +60,11 @@ func (p *searchParser) key() mailbox.Query {
 		}
 		return q
 	case p.dec.IsSet():
-		return p.view.uidTest(p.dec.Set(), false)
+		set := p.dec.Set()
+		if !set.Saved && p.has(imap.CapUIDOnly) {
+			p.dec.Fail(uidRequired())
+		}
+		return p.view.uidTest(set, false)
 	default:
 		p.word = p.dec.Keyword()
 	}

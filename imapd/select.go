@@ -99,7 +99,7 @@ func (s *session) open(name string, o opening) error {
 	s.writeFlagLists(&snap.Folder)
 	s.writeExists()
 	for i, e := range snap.Entries {
-		if e.Flags&mailbox.Seen == 0 && !s.has(imap.CapIMAP4rev2) {
+		if e.Flags&mailbox.Seen == 0 && !s.has(imap.CapIMAP4rev2) && !s.has(imap.CapUIDOnly) {
 			s.enc.Raw("* OK [UNSEEN ").Number(uint64(i + 1)).Raw("] first unseen\r\n")
 			break
 		}

@@ -140,7 +140,7 @@ func (s *session) modified(uids []mailbox.UID, uid bool) string {
 // writeOnlyModSeq writes a FETCH response with a message's modseq.
 func (s *session) writeOnlyModSeq(e mailbox.Entry) {
 	if n := s.view.number(e.UID); n != 0 {
-		s.enc.Raw("* ").Number(uint64(n)).Raw(" FETCH (UID ").Number(uint64(e.UID)).Raw(" ")
+		s.beginFetch(n, e.UID, true)
 		s.writeModSeq(e)
 		s.enc.Raw(")\r\n")
 	}

@@ -24,7 +24,7 @@ func (s *session) update(ctx context.Context, expunge bool) error {
 	}
 	switch {
 	case !expunge || len(v.gone) == 0:
-	case s.has(imap.CapQResync):
+	case s.has(imap.CapQResync) || s.has(imap.CapUIDOnly):
 		s.enc.Raw("* VANISHED ").Ranges(wire.Ranges(v.gone)).Raw("\r\n")
 		v.expunge()
 	default:
@@ -129,10 +129,7 @@ func (s *session) writeExists() {
 
 // writeFlags writes a FETCH response with a message's flags.
 func (s *session) writeFlags(n uint32, e mailbox.Entry, f *mailbox.Folder, uid bool) {
-	s.enc.Raw("* ").Number(uint64(n)).Raw(" FETCH (")
-	if uid || s.modSeqs {
-		s.enc.Raw("UID ").Number(uint64(e.UID)).Raw(" ")
-	}
+	s.beginFetch(n, e.UID, uid || s.modSeqs)
 	s.writeFlagItem(e, f)
 	if s.modSeqs {
 		s.enc.Raw(" ")
