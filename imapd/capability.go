@@ -36,7 +36,7 @@ type command struct {
 	// counts says that it takes or tells sequence numbers, which UIDONLY forbids;
 	// so does numbered.
 	counts bool
-	run      func(context.Context, *session, *call) error
+	run    func(context.Context, *session, *call) error
 }
 
 // extensions is the capability table.
@@ -93,6 +93,7 @@ func extensions() []extension {
 		{name: "LIST-METADATA"},
 		{name: imap.CapUTF8Accept, enable: true},
 		uidOnly(),
+		multiSearch(),
 	}
 }
 

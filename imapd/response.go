@@ -82,6 +82,14 @@ func (s *session) respond(c *call, err error) *response {
 	return &response{"NO", "SERVERBUG", "the server failed; its owner finds more in the log"}
 }
 
+// unlessGone passes over that a mailbox is gone.
+func unlessGone(err error) error {
+	if errors.Is(err, mailbox.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // writeResponse writes a tagged response, or with tag "*" an untagged one.
 func (s *session) writeResponse(tag string, r *response) {
 	s.enc.Raw(tag).Raw(" ").Raw(r.kind).Raw(" ")

@@ -40,7 +40,7 @@ func runSearch(ctx context.Context, s *session, c *call) error {
 	if err != nil {
 		return err
 	}
-	s.writeSearch(c, "SEARCH", ret, &p, found)
+	s.writeSearch(c, "SEARCH", ret, &p, found, nil)
 	return s.searched(c)
 }
 
@@ -48,6 +48,9 @@ func runSearch(ctx context.Context, s *session, c *call) error {
 // asked for. What the client was not told of yet is not found.
 func (s *session) find(ctx context.Context, c *call, p *searchParser, ret searchReturn, q mailbox.Query, err error) ([]mailbox.Entry, error) {
 	v := s.view
+	if err == nil {
+		q = p.bind(q, v) // "$" is what was saved before
+	}
 	var refused *response
 	if ret.save && (err == nil || errors.As(err, &refused)) {
 		// RFC 5182 section 2.1: a search that ends in NO saves the empty result.
@@ -157,8 +160,9 @@ func (r searchReturn) saved(found []mailbox.Entry) []mailbox.Entry {
 // writeSearch writes the result of the search name, as sequence numbers or
 // UIDs, in the order in which they come, and the highest modseq of the messages
 // that are told if the program asked for modseqs (RFC 7162 section 3.1.10).
-// IMAP4rev2 has only the extended form of SEARCH.
-func (s *session) writeSearch(c *call, name string, ret searchReturn, p *searchParser, found []mailbox.Entry) {
+// IMAP4rev2 has only the extended form of SEARCH. With in the response says which
+// mailbox it is about (RFC 7377 section 2.1).
+func (s *session) writeSearch(c *call, name string, ret searchReturn, p *searchParser, found []mailbox.Entry, in *mailbox.Folder) {
 	var modSeq mailbox.ModSeq
 	if p.modSeq {
 		for _, e := range ret.saved(slices.Clone(found)) {
@@ -185,7 +189,11 @@ func (s *session) writeSearch(c *call, name string, ret searchReturn, p *searchP
 	if ret.save && !ret.min && !ret.max && !ret.all && !ret.count && ret.partial == nil {
 		return
 	}
-	s.enc.Raw("* ESEARCH (TAG ").String(c.tag).Raw(")")
+	s.enc.Raw("* ESEARCH (TAG ").String(c.tag)
+	if in != nil {
+		s.enc.Raw(" MAILBOX ").Mailbox(in.Name).Raw(" UIDVALIDITY ").Number(uint64(in.UIDValidity))
+	}
+	s.enc.Raw(")")
 	if c.uid {
 		s.enc.Raw(" UID")
 	}

@@ -19,7 +19,8 @@ type searchKey struct {
 type searchParser struct {
 	*session
 	word   string
-	modSeq bool // MODSEQ is among the keys
+	modSeq bool                        // MODSEQ is among the keys
+	sets   []func(*view) mailbox.Query // tests that depend on the mailbox's view
 }
 
 // accept takes the next word if it is want.
@@ -64,7 +65,7 @@ func (p *searchParser) key() mailbox.Query {
 		if !set.Saved && p.has(imap.CapUIDOnly) {
 			p.dec.Fail(uidRequired())
 		}
-		return p.view.uidTest(set, false)
+		return p.set(func(v *view) mailbox.Query { return v.uidTest(set, false) })
 	default:
 		p.word = p.dec.Keyword()
 	}
@@ -83,6 +84,26 @@ func (p *searchParser) key() mailbox.Query {
 	}
 	defer p.dec.Leave()
 	return k.parse(p)
+}
+
+// set stands for a test that is made once it is known of which mailbox the
+// messages are.
+func (p *searchParser) set(make func(*view) mailbox.Query) mailbox.Query {
+	p.sets = append(p.sets, make)
+	return mailbox.Query{Test: mailbox.TestUID, N: int64(len(p.sets))}
+}
+
+// bind makes the tests that depend on the mailbox.
+func (p *searchParser) bind(q mailbox.Query, v *view) mailbox.Query {
+	if q.Test == mailbox.TestUID && q.N > 0 {
+		return p.sets[q.N-1](v)
+	}
+	args := q.Args
+	q.Args = make([]mailbox.Query, len(args))
+	for i := range args {
+		q.Args[i] = p.bind(args[i], v)
+	}
+	return q
 }
 
 // uidTest makes a test of the messages in a set.
@@ -176,7 +197,8 @@ func searchKeys() []searchKey {
 		}},
 		searchKey{"UID", func(p *searchParser) mailbox.Query {
 			p.dec.SP()
-			return p.view.uidTest(p.dec.Set(), true)
+			set := p.dec.Set()
+			return p.set(func(v *view) mailbox.Query { return v.uidTest(set, true) })
 		}},
 		searchKey{"NOT", func(p *searchParser) mailbox.Query {
 			p.dec.SP()
@@ -190,11 +212,11 @@ func searchKeys() []searchKey {
 			}
 			return q
 		}},
-		searchKey{"RECENT", func(p *searchParser) mailbox.Query { return p.view.recentTest() }},
-		searchKey{"OLD", func(p *searchParser) mailbox.Query { return not(p.view.recentTest()) }},
+		searchKey{"RECENT", func(p *searchParser) mailbox.Query { return p.set((*view).recentTest) }},
+		searchKey{"OLD", func(p *searchParser) mailbox.Query { return not(p.set((*view).recentTest)) }},
 		searchKey{"NEW", func(p *searchParser) mailbox.Query {
 			unseen := not(mailbox.Query{Test: mailbox.TestFlag, Flag: mailbox.Seen})
-			return mailbox.Query{Test: mailbox.TestAnd, Args: []mailbox.Query{p.view.recentTest(), unseen}}
+			return mailbox.Query{Test: mailbox.TestAnd, Args: []mailbox.Query{p.set((*view).recentTest), unseen}}
 		}},
 	)
 }

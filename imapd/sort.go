@@ -69,7 +69,7 @@ func runSort(ctx context.Context, s *session, c *call) error {
 	for _, m := range all {
 		found = append(found, m.entry)
 	}
-	s.writeSearch(c, "SORT", ret, &p, found)
+	s.writeSearch(c, "SORT", ret, &p, found, nil)
 	return s.searched(c)
 }
 

@@ -115,9 +115,7 @@ func (s *session) claimRecent(f mailbox.Folder) {
 	} else {
 		first = store.ClaimRecent(s.account.ID, f)
 	}
-	if first < f.UIDNext {
-		v.recent = wire.Merge(append(v.recent, wire.Range{First: uint32(first), Last: uint32(f.UIDNext - 1)}))
-	}
+	v.seeRecent(first, f.UIDNext)
 }
 
 func (s *session) writeExists() {

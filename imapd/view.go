@@ -108,6 +108,13 @@ func (v *view) each(set wire.Set, uid bool, f func(lo, hi int)) {
 	}
 }
 
+// seeRecent makes the messages from first up to next \Recent.
+func (v *view) seeRecent(first, next mailbox.UID) {
+	if first < next {
+		v.recent = wire.Merge(append(v.recent, wire.Range{First: uint32(first), Last: uint32(next - 1)}))
+	}
+}
+
 // isRecent reports whether a message has \Recent in this session.
 func (v *view) isRecent(uid mailbox.UID) bool { return inRanges(v.recent, uint32(uid)) }
 
