@@ -14,6 +14,12 @@ type Intake struct {
 	Place   []Placement // local mailboxes
 	Queue   []Outgoing  // remote destinations
 	Journal []Line
+
+	// Sending: one of ours sends it. Nil: it is not counted.
+	Sending *Sending
+	// Author wrote the message, as SPF or DKIM confirms; it is counted with the
+	// author's reputation. Empty: nobody knows.
+	Author Address
 }
 
 // Placement puts one copy of a message into one mailbox: that with the ID
@@ -54,7 +60,8 @@ func (id BodyID) String() string { return fmt.Sprintf("%08x", uint64(id)) }
 // Accept stores a message. When it returns nil, the message is on disk, synced,
 // everywhere that it has to go; after any error it is nowhere. Errors:
 // ErrOverQuota, ErrFull, ErrNotFound (an account or the mailbox with the ID is
-// gone), ErrLimit and ErrInvalid (keywords, names); anything else is trouble.
+// gone), ErrLimit and ErrInvalid (keywords, names), and with Sending ErrSendLimit,
+// ErrFrozen, ErrLogin and *Burst; anything else is trouble.
 func (s *Store) Accept(ctx context.Context, in Intake) (Accepted, error) {
 	st, err := s.stage(&in)
 	if err != nil {
@@ -215,6 +222,11 @@ func (tx *tx) accept(st *staged) (Accepted, error) {
 			return Accepted{}, err
 		}
 	}
+	if st.Sending != nil {
+		if err := tx.countSending(st.Sending); err != nil {
+			return Accepted{}, err
+		}
+	}
 	row := st.row
 	row.refs = int64(len(st.Place) + len(st.Queue))
 	out := Accepted{ID: st.id}
@@ -251,6 +263,9 @@ func (tx *tx) accept(st *staged) (Accepted, error) {
 				return out, err
 			}
 		}
+	}
+	if err := tx.countReceived(st); err != nil {
+		return out, err
 	}
 	for i := range st.Queue {
 		if err := tx.enqueue(st.id, st.what.facts.Size, st.Queue[i]); err != nil {

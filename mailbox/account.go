@@ -22,6 +22,9 @@ type Account struct {
 	Quota    int64     `json:"quota,omitempty"` // bytes of mail; 0 is no limit
 	Created  time.Time `json:"created"`
 
+	// Sending is how much it may send, where that is not what all may.
+	Sending SendLimits `json:"sending,omitzero"`
+
 	// Hidden are IMAP capabilities that its programs are not told of.
 	Hidden []string `json:"hidden,omitempty"`
 }
@@ -171,6 +174,10 @@ func (s *Store) SetPassword(ctx context.Context, addr Address, password string) 
 			return err
 		}
 		row.Password = h
+		// Who sent with the old one can't any more.
+		if err := tx.delete(bPaces, deviceKey(row.ID, "")); err != nil {
+			return err
+		}
 		if err := tx.dropTokens(func(t *Token) bool { return t.Account == row.ID }); err != nil {
 			return err
 		}
@@ -179,7 +186,7 @@ func (s *Store) SetPassword(ctx context.Context, addr Address, password string) 
 }
 
 // ChangeAccount lets f change whether an account is an administrator's, whether
-// it is disabled, its quota and its hidden capabilities, in one commit. Who is disabled is signed out of
+// it is disabled, its quota, its sending limits and its hidden capabilities, in one commit. Who is disabled is signed out of
 // the panel. An error of f is returned, and nothing changes; f may run more than
 // once. Errors: ErrNotFound; ErrInvalid where no administrator could log in any
 // more.
@@ -295,7 +302,7 @@ func (s *Store) RemoveAccount(ctx context.Context, addr Address) error {
 			}
 		}
 		prefix := be32(uint32(row.ID))
-		for _, b := range [][]byte{bDevices, bRules, bSubscriptions, bAnnotations, bExpunged, bThreads, bJoined} {
+		for _, b := range [][]byte{bDevices, bRules, bPaces, bCorrespondents, bSubscriptions, bAnnotations, bExpunged, bThreads, bJoined} {
 			if err := tx.deletePrefix(b, prefix); err != nil {
 				return err
 			}
@@ -303,8 +310,10 @@ func (s *Store) RemoveAccount(ctx context.Context, addr Address) error {
 		if err := tx.dropTokens(func(t *Token) bool { return t.Account == row.ID }); err != nil {
 			return err
 		}
-		if err := tx.delete(bState, prefix); err != nil {
-			return err
+		for _, b := range [][]byte{bState, bAllowances} {
+			if err := tx.delete(b, prefix); err != nil {
+				return err
+			}
 		}
 		if err := tx.delete(bAddresses, []byte(addr)); err != nil {
 			return err

@@ -104,9 +104,11 @@ func (tx *tx) release(id BodyID) error {
 	if err := tx.dropDigest(id); err != nil {
 		return err
 	}
-	if tx.Bucket(bDamaged).Get(k) != nil {
-		if err := tx.delete(bDamaged, k); err != nil {
-			return err
+	for _, b := range [][]byte{bDamaged, bOrigins} {
+		if tx.Bucket(b).Get(k) != nil {
+			if err := tx.delete(b, k); err != nil {
+				return err
+			}
 		}
 	}
 	return tx.vacate(row)

@@ -93,7 +93,7 @@ func (tx *tx) transfer(id AccountID, f, dest Folder, entries []Entry, move bool)
 			return out, err
 		}
 	}
-	first := dest.UIDNext
+	from, first := f.Use, dest.UIDNext
 	if err := tx.addMessages(id, &dest, facts, copies); err != nil {
 		return out, err
 	}
@@ -108,6 +108,13 @@ func (tx *tx) transfer(id AccountID, f, dest Folder, entries []Entry, move bool)
 		if f, err = tx.removeEntries(id, f, entries, false); err != nil {
 			return out, err
 		}
+	}
+	bodies := make([]BodyID, len(facts))
+	for i := range facts {
+		bodies[i] = facts[i].Body
+	}
+	if err := tx.readerMoved(id, from, dest.Use, bodies); err != nil {
+		return out, err
 	}
 	out.Source = f
 	return out, nil

@@ -171,6 +171,9 @@ func (s *Store) RemoveDevice(ctx context.Context, addr Address, id string) error
 		if tx.Bucket(bDevices).Get(deviceKey(a.ID, id)) == nil {
 			return faultf(ErrNotFound, "%s has no device %s", addr, id)
 		}
+		if err := tx.delete(bPaces, deviceKey(a.ID, id)); err != nil {
+			return err
+		}
 		return tx.delete(bDevices, deviceKey(a.ID, id))
 	})
 }

@@ -69,6 +69,10 @@
 //	accounts       account u32                      accountRow: Account, password, SCRAM salt, JSON
 //	devices        account u32, device id           deviceRow: an app password's hash, SCRAM keys, one sender, JSON
 //	rules          account u32 or 0 for all, sender Rule, JSON
+//	allowances     account u32, or 0                what it sent of what it may, and how many tallies it has; 20 bytes
+//	paces          account u32, device id or ""     pace: what it sent this hour and day, what is usual, whether it is frozen
+//	correspondents account u32, digest of address;  Tally: what is counted of the mail of a sender; 28 bytes
+//	               0, digest of domain
 //	state          account u32                      accountState: modseq, counters; 32 bytes
 //	mailboxes      account u32, mailbox u32         Folder: name, use, UIDVALIDITY, counters, keywords
 //	names          account u32, name                mailbox u32
@@ -83,6 +87,8 @@
 //	bodies         body u64                         bodyRow: pack, offset, lengths, references
 //	digests        body u64                         digest: what searches, sorts and threads ask of its header
 //	signatures     body u64                         signature of its folded text and header; empty if it could not be read
+//	origins        body u64                         who sent it, in the digests of the tallies, and which
+//	                                                accounts said that it is junk, or none
 //	threads        account u32, hash u64            threadRow: where a Message-ID or a base subject leads
 //	joined         account u32, thread u64          thread u64: the older one that it turned out to be part of
 //	packs          pack u32                         packRow: length, live bytes, live records
@@ -149,6 +155,14 @@
 // An expunged message is kept for 14 days, as the settings say. Its rows stay, the
 // short one with a mark that hides it; undelete.go tells the rest. When the disk is
 // almost full, what is kept goes first.
+//
+// # What is counted
+//
+// Limits and reputations are rows that change in the commit of the message that
+// counts, so that neither a crash nor two sessions at once make them wrong, and
+// nothing is ever counted by looking through history. See sending.go for the limits,
+// pace.go for devices that suddenly send much, tally.go for senders. Of mail that comes
+// in, only senders count whom SPF or DKIM confirms: anybody can write any other name.
 //
 // # Recent
 //

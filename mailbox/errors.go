@@ -18,6 +18,8 @@ var (
 	ErrForeign   = errors.New("not one of our domains")
 	ErrLogin     = errors.New("wrong login name or password")
 	ErrBlocked   = errors.New("too many wrong passwords")
+	ErrSendLimit = errors.New("sending limit reached")
+	ErrFrozen    = errors.New("sending is frozen")
 	ErrDisabled  = errors.New("disabled")
 	ErrExpired   = errors.New("expired")
 	ErrFull      = errors.New("the disk is almost full")

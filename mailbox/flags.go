@@ -195,6 +195,7 @@ func setFlags(out *Stored, id AccountID, folder FolderID, uids []UID, u FlagUpda
 		if err != nil {
 			return err
 		}
+		var junk, wanted []UID
 		// Found out before the first put whether anything changes at all.
 		var modSeq ModSeq
 		for len(uids) > 0 {
@@ -220,6 +221,12 @@ func setFlags(out *Stored, id AccountID, folder FolderID, uids []UID, u FlagUpda
 				now := *e
 				now.apply(u, keywords)
 				if now != *e {
+					switch f.verdict(now.Keywords &^ e.Keywords) {
+					case keywordJunk:
+						junk = append(junk, e.UID)
+					case keywordNotJunk:
+						wanted = append(wanted, e.UID)
+					}
 					if modSeq == 0 {
 						if modSeq, err = tx.advance(id); err != nil {
 							return err
@@ -242,6 +249,9 @@ func setFlags(out *Stored, id AccountID, folder FolderID, uids []UID, u FlagUpda
 		if modSeq != 0 {
 			f.HighestModSeq = modSeq
 			if err := tx.putFolder(id, f); err != nil {
+				return err
+			}
+			if err := tx.readerMarked(id, f, junk, wanted); err != nil {
 				return err
 			}
 		}

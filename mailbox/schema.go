@@ -11,43 +11,47 @@ import (
 
 // The buckets. doc.go has the table of what is in them.
 var (
-	bMeta          = []byte("meta")
-	bSettings      = []byte("settings")
-	bDomains       = []byte("domains")
-	bAddresses     = []byte("addresses")
-	bAccounts      = []byte("accounts")
-	bDevices       = []byte("devices")
-	bState         = []byte("state")
-	bFolders       = []byte("mailboxes")
-	bNames         = []byte("names")
-	bSubscriptions = []byte("subscriptions")
-	bFacts         = []byte("facts")
-	bViews         = []byte("views")
-	bFlags         = []byte("flags")
-	bExpunged      = []byte("expunged")
-	bBodies        = []byte("bodies")
-	bDigests       = []byte("digests")
-	bSignatures    = []byte("signatures")
-	bThreads       = []byte("threads")
-	bJoined        = []byte("joined")
-	bPacks         = []byte("packs")
-	bOutbox        = []byte("outbox")
-	bDue           = []byte("due")
-	bJournal       = []byte("journal")
-	bCorners       = []byte("corners")
-	bTokens        = []byte("tokens")
-	bDamaged       = []byte("damaged")
-	bDiscarded     = []byte("discarded")
-	bRules         = []byte("rules")
-	bUndelete      = []byte("undelete")
-	bTraces        = []byte("traces")
-	bAnnotations   = []byte("annotations")
+	bMeta           = []byte("meta")
+	bSettings       = []byte("settings")
+	bDomains        = []byte("domains")
+	bAddresses      = []byte("addresses")
+	bAccounts       = []byte("accounts")
+	bDevices        = []byte("devices")
+	bState          = []byte("state")
+	bFolders        = []byte("mailboxes")
+	bNames          = []byte("names")
+	bSubscriptions  = []byte("subscriptions")
+	bFacts          = []byte("facts")
+	bViews          = []byte("views")
+	bFlags          = []byte("flags")
+	bExpunged       = []byte("expunged")
+	bBodies         = []byte("bodies")
+	bDigests        = []byte("digests")
+	bSignatures     = []byte("signatures")
+	bThreads        = []byte("threads")
+	bJoined         = []byte("joined")
+	bPacks          = []byte("packs")
+	bOutbox         = []byte("outbox")
+	bDue            = []byte("due")
+	bJournal        = []byte("journal")
+	bCorners        = []byte("corners")
+	bTokens         = []byte("tokens")
+	bDamaged        = []byte("damaged")
+	bDiscarded      = []byte("discarded")
+	bRules          = []byte("rules")
+	bUndelete       = []byte("undelete")
+	bTraces         = []byte("traces")
+	bAnnotations    = []byte("annotations")
+	bAllowances     = []byte("allowances")
+	bPaces          = []byte("paces")
+	bCorrespondents = []byte("correspondents")
+	bOrigins        = []byte("origins")
 )
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
 	bSubscriptions, bFacts, bViews, bFlags, bExpunged, bBodies, bDigests, bSignatures, bThreads, bJoined, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
-	bDamaged, bDiscarded, bRules, bUndelete, bTraces, bAnnotations,
+	bDamaged, bDiscarded, bRules, bUndelete, bTraces, bAnnotations, bAllowances, bPaces, bCorrespondents, bOrigins,
 }
 
 // tx is one bbolt transaction. It notes what has to happen around the commit:
@@ -79,7 +83,7 @@ func (tx *tx) put(bucket, key, value []byte) error {
 // within a mailbox: their pages may be left full.
 func grows(bucket []byte) bool {
 	switch string(bucket) {
-	case "facts", "views", "bodies", "digests", "signatures", "journal":
+	case "facts", "views", "bodies", "digests", "signatures", "journal", "origins":
 		return true
 	}
 	return false

@@ -22,6 +22,9 @@ type Settings struct {
 	// 0 is 50 MB.
 	MaxMessage int64 `json:"max_message,omitempty"`
 
+	// Sending is how much each account may send.
+	Sending SendLimits `json:"sending,omitzero"`
+
 	// Days: 0 is the default, less than 0 is never.
 	UndeleteDays int `json:"undelete_days,omitempty"` // that expunged messages are kept; 0 is 14
 	JournalDays  int `json:"journal_days,omitempty"`  // that lines of the journal are kept; 0 is 180
