@@ -71,6 +71,20 @@ func BenchmarkLargeStore(b *testing.B) {
 	s := open(Options{})
 	defer s.Close()
 	ctx := context.Background()
+	b.Run("delivery", func(b *testing.B) {
+		text := "From: friend@example.net\r\nTo: ann@example.org\r\nSubject: one more\r\n\r\n" + someText(rand.New(rand.NewPCG(3, 4)), 8_000)
+		ann, err := s.Account("ann@example.org")
+		must(err)
+		var each latencies
+		for b.Loop() {
+			for range 500 {
+				begun := time.Now()
+				accept(b, s, text, Placement{Account: ann.ID})
+				each = append(each, time.Since(begun))
+			}
+		}
+		each.report(b, "delivery")
+	})
 	rate("check", mail, func() {
 		r, err := s.Check(ctx)
 		must(err)
