@@ -121,12 +121,19 @@ type Submitter struct {
 	Only    Address // the one sender of an app password that only sends; empty: all that the account may use
 }
 
-// LoginToSend is Login that also takes app passwords which only send.
+// LoginToSend is Login that also takes app passwords which only send. ErrFrozen, for
+// those who know the password, when too much came with it.
 func (s *Store) LoginToSend(ctx context.Context, from netip.Addr, name, password string) (who Submitter, err error) {
 	_, err = s.knock(ctx, from, name, password, func() (_ Account, err error) {
 		who, err = s.login(ctx, name, password)
 		return who.Account, err
 	})
+	if err == nil {
+		err = s.view(func(tx *tx) error {
+			_, err := tx.maySend(who.Account.ID, who.Device, time.Now())
+			return err
+		})
+	}
 	if err != nil {
 		return Submitter{}, err
 	}

@@ -71,6 +71,10 @@ func (s *session) login(ctx context.Context, name, password string) error {
 	case errors.Is(err, mailbox.ErrBlocked):
 		s.Log.Info("login refused", "peer", peer, "why", err)
 		err = errTooMany
+	case errors.Is(err, mailbox.ErrFrozen):
+		// RFC 4954 6: for now. The password is right, so a program need not ask for
+		// another one.
+		err = smtp.Reply{Code: 454, Enhanced: smtp.Enhanced{4, 7, 0}, Text: sentence(err)}
 	case errors.Is(err, mailbox.ErrDisabled):
 		err = smtp.Reply{Code: 525, Enhanced: smtp.Enhanced{5, 7, 13}, Text: err.Error()} // RFC 5248
 	}

@@ -21,9 +21,10 @@ type session struct {
 	only    mailbox.Address // the one sender of an app password that only sends
 	device  string          // the app password's id; empty: the account's own password
 
-	from   smtp.Path
-	params smtp.MailParams
-	to     []recipient
+	from      smtp.Path
+	params    smtp.MailParams
+	to        []recipient
+	strangers int // of them, in other domains
 }
 
 // recipient is a forward-path that was taken, its domain in A-labels.
@@ -67,6 +68,9 @@ func (s *session) Mail(_ context.Context, from smtp.Path, p smtp.MailParams) err
 			return err
 		}
 	}
+	if err := s.mayMail(); err != nil {
+		return err
+	}
 	s.from, s.params = from, p
 	return nil
 }
@@ -107,8 +111,7 @@ func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error
 		if s.Remote == Refuse {
 			return errNoRemote
 		}
-		s.to = append(s.to, recipient{path: to, wish: p, domain: addr.Domain()})
-		return nil
+		return s.outside([]recipient{{path: to, wish: p, domain: addr.Domain()}})
 	case errors.Is(err, mailbox.ErrDisabled):
 		return errDisabled
 	case errors.Is(err, mailbox.ErrExpired):
@@ -133,12 +136,16 @@ func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error
 		r.local = append(r.local, l.Account.ID)
 	}
 	r.role = route.Role
+	// The reverse-path is ours already, and stays.
+	var outside []recipient
+	for _, o := range route.Outside {
+		outside = append(outside, recipient{path: smtp.Path{Local: o.To.Local(), Domain: o.To.Domain()}, wish: p, domain: o.To.Domain()})
+	}
+	if err := s.outside(outside); err != nil {
+		return err
+	}
 	if len(r.local) > 0 {
 		s.to = append(s.to, r)
-	}
-	// The reverse-path is ours already, and stays.
-	for _, o := range route.Outside {
-		s.to = append(s.to, recipient{path: smtp.Path{Local: o.To.Local(), Domain: o.To.Domain()}, wish: p, domain: o.To.Domain()})
 	}
 	return nil
 }
@@ -180,7 +187,7 @@ func reply(err error) error {
 
 // Reset forgets the transaction.
 func (s *session) Reset(context.Context) {
-	s.from, s.params, s.to = smtp.Path{}, smtp.MailParams{}, nil
+	s.from, s.params, s.to, s.strangers = smtp.Path{}, smtp.MailParams{}, nil, 0
 }
 
 // remote describes the client for the journal, which only its owner reads.

@@ -137,6 +137,16 @@ func (m *submission) accept(ctx context.Context) (err error) {
 		in.Queue = m.rows(remote)
 	}
 	in.Journal = []mailbox.Line{l}
+	if m.counted() {
+		in.Sending = &mailbox.Sending{Account: m.account.ID, Device: m.device}
+		for _, r := range remote {
+			addr, err := mailbox.ParseAddress(r.path.String())
+			if err != nil {
+				return fmt.Errorf("recipient %s: %w", r.path, err)
+			}
+			in.Sending.To = append(in.Sending.To, addr)
+		}
+	}
 	all := []mailbox.Intake{in}
 	if notice, err := m.success(); err != nil {
 		return err
@@ -145,6 +155,12 @@ func (m *submission) accept(ctx context.Context) (err error) {
 		all = append(all, *notice)
 	}
 	accepted, err := m.Store.AcceptAll(ctx, all)
+	if burst := (*mailbox.Burst)(nil); errors.As(err, &burst) {
+		return m.freeze(ctx, burst)
+	}
+	if r := limited(err); r != err {
+		return r
+	}
 	if err != nil {
 		return fmt.Errorf("accept: %w", err)
 	}

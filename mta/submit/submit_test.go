@@ -132,6 +132,14 @@ func (o *office) open() *smtptest.Player {
 			if err := o.store.SetAlias(o.t.Context(), a); err != nil {
 				o.t.Error(err)
 			}
+		case "LIMIT": // messages, and new recipients, in a day
+			err := o.store.ChangeSettings(o.t.Context(), func(v *mailbox.Settings) error {
+				_, err := fmt.Sscan(arg, &v.Sending.Messages, &v.Sending.Strangers)
+				return err
+			})
+			if err != nil {
+				o.t.Error(err)
+			}
 		case "OUTBOX":
 			if got := o.outbox(); got != arg {
 				o.t.Errorf("outbox has %s, want %s", got, arg)
