@@ -17,6 +17,7 @@ type Device struct {
 	Created  time.Time `json:"created" table:"SINCE"`
 	LastUsed time.Time `json:"last_used,omitzero" table:"LAST USED"` // to the hour
 	SendAs   string    `json:"send_as,omitempty" table:"ONLY SENDS AS"`
+	Frozen   string    `json:"frozen,omitempty" table:"SENDING FROZEN"` // why
 }
 
 type deviceArgs struct {
@@ -72,9 +73,23 @@ func deviceList(_ context.Context, o *Office, a *accountArgs) ([]Device, error) 
 		return nil, err
 	}
 	all, err := o.Store.Devices(addr)
+	if err != nil {
+		return nil, err
+	}
+	account, err := o.Store.Account(addr)
+	if err != nil {
+		return nil, err
+	}
+	cold, err := o.Store.Frozen(account.ID)
 	var list []Device
 	for _, d := range all {
-		list = append(list, Device{d.ID, d.Name, d.Created, d.LastUsed, string(d.SendAs)})
+		shown := Device{ID: d.ID, Name: d.Name, Created: d.Created, LastUsed: d.LastUsed, SendAs: string(d.SendAs)}
+		for _, f := range cold {
+			if f.Device == d.ID {
+				shown.Frozen = f.Why
+			}
+		}
+		list = append(list, shown)
 	}
 	return list, err
 }

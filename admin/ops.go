@@ -32,6 +32,10 @@ func Ops() []Op {
 		op("device add", "Make an app password for one device or program; it is shown once.", Self, deviceAdd),
 		op("device list", "List the devices of an account.", Self, deviceList),
 		op("device remove", "Take a device's app password away.", Self, deviceRemove),
+		op("device unfreeze", "Let a device send again that suddenly wanted to send much.", Self, deviceUnfreeze),
+
+		op("sending show", "Show how much an account may send, has sent, and which of its devices are frozen.", Self, sendingShow),
+		op("sending set", "Set how much may be sent in 24 hours, by an account or by all.", Administrator, sendingSet),
 
 		op("alias add", "Make an address whose mail goes to others.", Administrator, aliasAdd),
 		op("alias set", "Give an alias other targets, or another last day.", Administrator, aliasSet),
@@ -88,6 +92,8 @@ func About(noun string) string {
 		return "People (and machines) with mailboxes."
 	case "device":
 		return "App passwords: one secret for each device or program."
+	case "sending":
+		return "How much accounts may send to other domains."
 	case "alias":
 		return "Addresses whose mail goes to accounts."
 	case "rule":

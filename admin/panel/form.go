@@ -60,6 +60,8 @@ func wordings() map[string]wording {
 		"retention set.undelete":   {"Days that expunged messages can be had back", "0 is not at all."},
 		"retention set.junk":       {"Days in Junk", "0 is for ever."},
 		"retention set.trash":      {"Days in Trash", "0 is for ever."},
+		"messages":                 {"Messages in 24 hours", "A number, none for no limit, or default; empty leaves it as it is."},
+		"new_recipients":           {"New recipients in 24 hours", "Addresses that were never written to, and never wrote; as above."},
 		"undelete restore.since":   {"Expunged within", "Such as 2h; empty: whenever it was."},
 		"undelete restore.uid":     {"UIDs", "As the list shows them, in one mailbox; empty: all."},
 		"undelete restore.mailbox": {"Mailbox", "Empty: all mailboxes."},

@@ -241,6 +241,9 @@ func TestSameWordsAsTheCommandLine(t *testing.T) {
 		{"/panel/people/anna@example.org", "device add", `{"address":"anna@example.org","device":"Phone"}`},
 		{"/panel/people/anna@example.org", "device add", `{"address":"anna@example.org","device":""}`},
 		{"/panel/people/anna@example.org", "device remove", `{"address":"anna@example.org","device":"tablet"}`},
+		{"/panel/people/anna@example.org", "device unfreeze", `{"address":"anna@example.org","device":"tablet"}`},
+		{"/panel/people/anna@example.org", "sending set", `{"account":"anna@example.org","messages":"many"}`},
+		{"/panel/settings", "sending set", `{"new_recipients":"0"}`},
 		{"/panel/people/boss@example.org", "account remove", `{"address":"boss@example.org"}`},
 		{"/panel/domains", "domain add", `{"domain":"example.org"}`},
 		{"/panel/domains", "domain add", `{"domain":"not a domain"}`},
@@ -368,6 +371,7 @@ func TestOperationsHaveAPlace(t *testing.T) {
 	if _, _, err := w.store.AddDevice(ctx, "anna@example.org", "phone"); err != nil {
 		t.Fatal(err)
 	}
+	w.freeze("anna")
 	w.queue(t, "anna")
 	w.office.Certificates = func() []admin.Certificate { return nil }
 	terminal := []string{"setup"} // has a page of its own, before there is anybody to sign in
@@ -401,5 +405,37 @@ func TestOperationsHaveAPlace(t *testing.T) {
 		if _, verb, _ := strings.Cut(op.Name, " "); op.Changes() && verb != "check" && !have[op.Name] && !slices.Contains(terminal, op.Name) {
 			t.Errorf("no page has a form for %q", op.Name)
 		}
+	}
+}
+
+// freeze keeps somebody's own password from sending.
+func (w *world) freeze(name string) {
+	w.t.Helper()
+	spool := w.store.NewSpool(0)
+	defer spool.Close()
+	who := mailbox.Submitter{Account: mailbox.Account{ID: w.id(name)}}
+	_, err := w.store.Freeze(context.Background(), who, &mailbox.Burst{}, &mailbox.Intake{Body: spool, Place: []mailbox.Placement{{Account: w.id(name)}}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestFrozen: a person sees that a password may not send, and lets it send again.
+func TestFrozen(t *testing.T) {
+	w := newWorld(t)
+	w.freeze("anna")
+	anna := w.signIn("anna")
+	got := anna.get("/panel/people/anna@example.org")
+	wants(t, got, http.StatusOK, "Sending is frozen for the account's own password", "Let it send again", "In 24 hours it may be 1000 messages, and 200 recipients")
+	sound(t, "frozen", got)
+	if strings.Contains(got.Body.String(), `value="sending set"`) {
+		t.Error("a person is asked for limits")
+	}
+	wants(t, anna.post("/panel/people/anna@example.org", "sending set", "account", "anna@example.org", "messages", "none"), http.StatusForbidden)
+	anna.post("/panel/people/anna@example.org", "device unfreeze", "address", "anna@example.org", "device", "")
+	got = anna.get("/panel/people/anna@example.org")
+	wants(t, got, http.StatusOK, "Mail can be sent with the account's own password of anna@example.org again.")
+	if strings.Contains(got.Body.String(), "Sending is frozen") {
+		t.Error("it is frozen still")
 	}
 }

@@ -64,7 +64,7 @@ func personPath(address string) string { return "/panel/people/" + url.PathEscap
 // person is one account: its devices, its password, its end.
 func person(v *visit) error {
 	answered, err := v.act(acts{
-		"device add": stay, "device remove": stay, "account password": stay, "undelete restore": stay,
+		"device add": stay, "device remove": stay, "device unfreeze": stay, "sending set": stay, "account password": stay, "undelete restore": stay,
 		"account promote": stay, "account demote": stay, "account disable": stay, "account enable": stay, "account hide": stay,
 		"account remove": func(*visit, url.Values, any) string { return "/panel/people" },
 	})
@@ -81,6 +81,8 @@ func person(v *visit) error {
 		Aliases  []string
 		Devices  []admin.Device
 		Add      form
+		Sending  admin.Sending
+		Limits   form
 		Password form
 		Hidden   []string
 		Hide     form
@@ -114,6 +116,12 @@ func person(v *visit) error {
 		}
 	}
 	if page.Add, err = v.form("device add", "Connect", "address", page.Address); err != nil {
+		return err
+	}
+	if page.Sending, err = ask[admin.Sending](v, "sending show", "account", page.Address); err != nil {
+		return err
+	}
+	if page.Limits, err = v.form("sending set", "Set the limits", "account", page.Address); err != nil {
 		return err
 	}
 	if page.Password, err = v.form("account password", "Change the password", "address", page.Address); err != nil {

@@ -10,7 +10,7 @@ import (
 // settings is what holds for the whole server.
 func settings(v *visit) error {
 	answered, err := v.act(acts{"host set": stay, "relay set": stay, "relay remove": stay, "certificate retry": stay,
-		"allow": stay, "block": stay, "rule remove": stay, "retention set": stay, "lockout lift": stay})
+		"allow": stay, "block": stay, "rule remove": stay, "retention set": stay, "lockout lift": stay, "sending set": stay})
 	if answered || err != nil {
 		return err
 	}
@@ -34,6 +34,8 @@ func settings(v *visit) error {
 		Lift         form
 		Rules        []admin.Rule
 		Allow, Block form
+		Sending      admin.Sending
+		Limits       form
 		Retention    admin.Retention
 		Keep         form
 	}
@@ -70,6 +72,12 @@ func settings(v *visit) error {
 		return err
 	}
 	if page.Rules, err = ask[[]admin.Rule](v, "rule list"); err != nil {
+		return err
+	}
+	if page.Sending, err = ask[admin.Sending](v, "sending show"); err != nil {
+		return err
+	}
+	if page.Limits, err = v.form("sending set", "Save", "account", ""); err != nil {
 		return err
 	}
 	if page.Retention, err = ask[admin.Retention](v, "retention show"); err != nil {
