@@ -127,9 +127,7 @@ func TestFlagsOfManyBlocks(t *testing.T) {
 	s, ann, _ := newStore(t, Options{})
 	ctx := context.Background()
 	const n = 3*blockUIDs + 10
-	for i := range n {
-		accept(t, s, hello(i), Placement{Account: ann.ID})
-	}
+	many(t, s, Placement{Account: ann.ID}, n)
 	var odd []UID
 	for u := UID(1); u <= n; u += 2 {
 		odd = append(odd, u)
@@ -173,10 +171,7 @@ func TestStoreSurvivesARerun(t *testing.T) {
 	s, ann, _ := newStore(t, Options{})
 	ctx := context.Background()
 	const n = 2 * blockUIDs
-	var uids []UID
-	for i := range n {
-		uids = append(uids, accept(t, s, hello(i), Placement{Account: ann.ID}).Placed[0].UID)
-	}
+	uids := many(t, s, Placement{Account: ann.ID}, n)
 	for range 20 {
 		var wg sync.WaitGroup
 		for range 4 {

@@ -14,6 +14,7 @@ import (
 // whatever is done with it ends with an answer or an error. Nothing ends the
 // process, which a server manager would start again for ever.
 func TestNoDamagedPageEndsTheProcess(t *testing.T) {
+	oneGoroutine(t)
 	s, ann, _ := furnished(t)
 	start := crash(t, s)
 	if err := os.Remove(filepath.Join(start, reserveName)); err != nil { // large, and of no use here

@@ -76,11 +76,15 @@ func TestDiskFullOfMail(t *testing.T) {
 	var mu sync.Mutex
 	acknowledged := make(map[UID]string)
 	var refused int
+	each := 80
+	if testing.Short() {
+		each = 30 // is still more than fits
+	}
 	fill := func() {
 		var wg sync.WaitGroup
 		for w := range 4 {
 			wg.Go(func() {
-				for i := range 80 {
+				for i := range each {
 					text := noisy(1000 + (w*7919+i*104729)%300_000)
 					a, err := tryAccept(s, text, Placement{Account: ann.ID})
 					mu.Lock()
@@ -248,6 +252,7 @@ func TestRoostDBCutUnderAnOpenStore(t *testing.T) {
 
 // Pages that make no sense give errors as well.
 func TestRoostDBScribbledOverUnderAnOpenStore(t *testing.T) {
+	oneGoroutine(t)
 	s, ann, _ := newStore(t, Options{})
 	uids := many(t, s, Placement{Account: ann.ID}, 3000)
 	path := filepath.Join(s.Dir(), "roost.db")

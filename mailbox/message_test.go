@@ -12,6 +12,7 @@ import (
 )
 
 func TestAnyBytesComeBackAsTheyCame(t *testing.T) {
+	oneGoroutine(t)
 	s, ann, _ := newStore(t, Options{})
 	r := rand.New(rand.NewPCG(1, 2))
 	noise := make([]byte, 3*chunkSize+17)
@@ -120,9 +121,7 @@ func TestQuota(t *testing.T) {
 func TestFactsAreRenderedOnce(t *testing.T) {
 	s, ann, _ := newStore(t, Options{})
 	date := time.Date(2026, 5, 1, 12, 0, 0, 0, time.FixedZone("", 2*3600))
-	for i := range 3 * factsPage / 2 {
-		accept(t, s, hello(i+1), Placement{Account: ann.ID, Date: date})
-	}
+	many(t, s, Placement{Account: ann.ID, Date: date}, 3*factsPage/2)
 	var uids []UID
 	for u := UID(2); u < 2000; u += 3 {
 		uids = append(uids, u)

@@ -22,6 +22,7 @@ import (
 // Sizes around the bounds of a chunk, of what is read and written at once, and
 // of what spools keep in memory; text, noise, and both by turns.
 func TestMessagesOfAnySizeComeBackAsTheyCame(t *testing.T) {
+	oneGoroutine(t)
 	s, ann, _ := newStore(t, Options{})
 	noise := rand.NewChaCha8([32]byte{1})
 	sizes := []int{1, 2, 100, wholeRecord - 1, wholeRecord, chunkSize - 1, chunkSize, chunkSize + 1, 2 * chunkSize, 3*chunkSize + 17}

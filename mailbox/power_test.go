@@ -22,10 +22,8 @@ import (
 // store opens, Check finds nothing, everything that was acknowledged until then is
 // there to the letter, and nothing is there twice. ROOST_LONG=1 makes more of all.
 func TestPowerCuts(t *testing.T) {
-	operations, random, every := 6, 1, 1
-	if testing.Short() {
-		every = 5
-	}
+	oneGoroutine(t)
+	operations, random := 6, 1
 	if os.Getenv("ROOST_LONG") == "1" {
 		operations, random = 60, 4
 	}
@@ -34,7 +32,7 @@ func TestPowerCuts(t *testing.T) {
 	cuts, seen := 0, 0
 	p := newPower(t, root)
 	p.disk.before = func(node *inode) {
-		if seen++; seen%every != 0 || t.Failed() {
+		if seen++; t.Failed() {
 			return
 		}
 		n := random

@@ -188,6 +188,7 @@ func TestRescueLosesOnlyWhatIsDamaged(t *testing.T) {
 }
 
 func TestRescueAfterDamagedPages(t *testing.T) {
+	oneGoroutine(t)
 	s, _, _ := furnished(t)
 	if err := s.takeSnapshot(context.Background()); err != nil {
 		t.Fatal(err)

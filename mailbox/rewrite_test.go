@@ -337,10 +337,8 @@ func TestKilledWhileRewriting(t *testing.T) {
 		fmt.Println("done")
 		select {}
 	}
-	rounds := 3
-	if os.Getenv("CI") == "true" {
-		rounds = 20
-	}
+	oneGoroutine(t)
+	rounds := kills(20)
 	s, ann, _ := newStore(t, Options{})
 	have := make(map[UID]int)
 	done := 0

@@ -124,7 +124,10 @@ func TestSearchFindsWhatAPlainScanFinds(t *testing.T) {
 		add(strangeMessage(r))
 	}
 	n := 60
-	if os.Getenv("ROOST_LONG") != "" {
+	switch {
+	case testing.Short():
+		n = 20
+	case os.Getenv("ROOST_LONG") != "":
 		n = 3000
 	}
 	for _, text := range corpusTexts(t, n) {
@@ -141,7 +144,7 @@ func TestSearchFindsWhatAPlainScanFinds(t *testing.T) {
 	hits := 0
 	queries := max(400, n)
 	if testing.Short() {
-		queries = 150
+		queries = 50
 	}
 	for i := range queries {
 		q := randomQuery(r, all, 0)

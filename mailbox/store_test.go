@@ -14,6 +14,16 @@ import (
 	"go.etcd.io/bbolt"
 )
 
+// oneGoroutine marks a test whose heavy work is done by one goroutine, or in other
+// processes. -short is what runs with the race detector, which makes such work ten
+// times slower and sees nothing in it.
+func oneGoroutine(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("heavy, and nothing in it is done side by side")
+	}
+}
+
 // newStore opens a store with the domain example.org and the accounts ann@
 // (administrator) and bob@, both with the password "secret". It is checked
 // and closed when the test ends.

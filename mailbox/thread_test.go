@@ -20,6 +20,7 @@ var conversation = []string{
 }
 
 func TestThreadsInAnyOrder(t *testing.T) {
+	oneGoroutine(t)
 	s, ann, _ := newStore(t, Options{})
 	n := 0
 	permute(len(conversation), func(order []int) {
