@@ -64,16 +64,21 @@ func runAppend(ctx context.Context, s *session, _ *call) error {
 	if err != nil {
 		return err
 	}
+	s.brought(u.folder, name, appended(done))
 	return ok(appendUID(done), "APPEND completed")
 }
 
-func appendUID(done []mailbox.Accepted) string {
+func appended(done []mailbox.Accepted) []mailbox.UID {
 	uids := make([]mailbox.UID, len(done))
 	for i, d := range done {
 		uids[i] = d.Placed[0].UID
 	}
+	return uids
+}
+
+func appendUID(done []mailbox.Accepted) string {
 	code := []byte("APPENDUID " + decimal(done[0].Placed[0].UIDValidity) + " ")
-	return string(wire.AppendRanges(code, wire.Ranges(uids)))
+	return string(wire.AppendRanges(code, wire.Ranges(appended(done))))
 }
 
 // receive reads flags, a date and the message, which it streams into a spool.

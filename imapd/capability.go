@@ -14,9 +14,9 @@ type extension struct {
 	name imap.Cap                  // as CAPABILITY shows it
 	more func(*session) []imap.Cap // further names, where they vary
 
-	early   bool           // shown before login too
-	enable  bool           // ENABLE takes it
-	enabled func(*session) // called when ENABLE took it; may be nil
+	early   bool                 // shown before login too
+	enable  bool                 // ENABLE takes it
+	enabled func(*session) error // called when ENABLE took it; may be nil
 
 	commands  []command
 	fetch     []fetchItem
@@ -94,6 +94,7 @@ func extensions() []extension {
 		{name: imap.CapUTF8Accept, enable: true},
 		uidOnly(),
 		multiSearch(),
+		notify(),
 	}
 }
 

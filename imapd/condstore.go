@@ -15,7 +15,7 @@ func condstore() extension {
 	return extension{
 		name:    imap.CapCondStore,
 		enable:  true,
-		enabled: (*session).useModSeq,
+		enabled: func(s *session) error { s.useModSeq(); return nil },
 		fetch: []fetchItem{{"MODSEQ", func(*session) fetchAtt {
 			return fetchAtt{modSeq: true, write: func(s *session, m *fetched) error {
 				s.writeModSeq(m.entry)

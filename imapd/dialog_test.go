@@ -340,8 +340,16 @@ func (d *dialog) outside(args []string) error {
 			return err
 		}
 		_, err = store.Expunge(ctx, id, f.ID, uids)
-	case "flag":
-		_, err = store.SetFlags(ctx, id, f.ID, uids, mailbox.FlagUpdate{Change: mailbox.AddFlags, Flags: mailbox.Flagged})
+	case "away":
+		_, err = store.Move(ctx, id, f.ID, uids, "Trash")
+	case "flag", "unflag", "seen":
+		u := mailbox.FlagUpdate{Change: mailbox.AddFlags, Flags: mailbox.Flagged}
+		if args[0] == "seen" {
+			u.Flags = mailbox.Seen
+		} else if args[0] == "unflag" {
+			u.Change = mailbox.RemoveFlags
+		}
+		_, err = store.SetFlags(ctx, id, f.ID, uids, u)
 	case "keyword":
 		_, err = store.SetFlags(ctx, id, f.ID, uids, mailbox.FlagUpdate{Change: mailbox.AddFlags, Keywords: args[len(args)-1:]})
 	case "hide":

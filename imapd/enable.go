@@ -24,7 +24,7 @@ func runEnable(_ context.Context, s *session, _ *call) error {
 		return err
 	}
 	s.enc.Raw("* ENABLED")
-	var then []func(*session)
+	var then []func(*session) error
 	for _, e := range s.srv.tables.extensions {
 		if !e.enable || s.hides(e.name) {
 			continue
@@ -45,7 +45,9 @@ func runEnable(_ context.Context, s *session, _ *call) error {
 	s.enc.Raw("\r\n")
 	s.enc.UTF8 = s.has(imap.CapIMAP4rev2) || s.has(imap.CapUTF8Accept)
 	for _, f := range then {
-		f(s)
+		if err := f(s); err != nil {
+			return err
+		}
 	}
 	return nil
 }

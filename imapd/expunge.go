@@ -43,6 +43,7 @@ func runExpunge(ctx context.Context, s *session, c *call) error {
 		return nil
 	}
 	done, err := s.srv.opts.Store.Expunge(ctx, s.account.ID, v.folder, only)
+	s.took(done.UIDs)
 	if err != nil || len(done.UIDs) == 0 || !s.modSeqs {
 		return err
 	}

@@ -45,6 +45,9 @@ func createMailbox(ctx context.Context, s *session, _ *call) error {
 	store := s.srv.opts.Store
 	f, err := store.CreateFolder(ctx, s.account.ID, name, use)
 	if err == nil {
+		if err := s.ownFolders(name); err != nil {
+			return err
+		}
 		return ok("MAILBOXID "+mailboxID(&f), "CREATE completed")
 	}
 	if errors.Is(err, mailbox.ErrExists) && use != "" {
@@ -84,7 +87,8 @@ func deleteMailbox(ctx context.Context, s *session, _ *call) error {
 	if err := store.DeleteFolder(ctx, s.account.ID, name); err != nil {
 		return err
 	}
-	if s.view != nil && s.view.folder == f.ID {
+	s.ownDelete(f.ID)
+	if s.isSelected(f.ID) {
 		s.view = nil
 		s.enc.Raw("* OK [CLOSED] the mailbox was deleted\r\n")
 	}
@@ -99,7 +103,10 @@ func renameMailbox(ctx context.Context, s *session, _ *call) error {
 	if err := s.dec.EndLine(); err != nil {
 		return err
 	}
-	return s.srv.opts.Store.RenameFolder(ctx, s.account.ID, from, to)
+	if err := s.srv.opts.Store.RenameFolder(ctx, s.account.ID, from, to); err != nil {
+		return err
+	}
+	return s.ownRename(from, to)
 }
 
 func subscribe(on bool) func(context.Context, *session, *call) error {
@@ -109,6 +116,10 @@ func subscribe(on bool) func(context.Context, *session, *call) error {
 		if err := s.dec.EndLine(); err != nil {
 			return err
 		}
-		return s.srv.opts.Store.Subscribe(ctx, s.account.ID, name, on)
+		err := s.srv.opts.Store.Subscribe(ctx, s.account.ID, name, on)
+		if err == nil {
+			s.ownSubscription(name, on)
+		}
+		return err
 	}
 }

@@ -30,6 +30,10 @@ func FuzzSession(f *testing.F) {
 		"a APPEND INBOX (\\Seen) \" 1-Feb-2024 10:00:00 +0100\" {4+}\r\nA: b (\\Draft) ~{5+}\r\nC: d\x00 {0+}\r\n\r\nb APPEND INBOX {1+}\r\nx {2}\r\n",
 		"a SELECT INBOX\r\nb UID SEARCH RETURN (PARTIAL -1:-5 SAVE) ALL\r\nc UID FETCH $ (UID PREVIEW SAVEDATE EMAILID) (PARTIAL 1:2)\r\nd FETCH 1:* (BODY.PEEK[1.MIME]<0.0> BINARY.PEEK[1]<2.3> BINARY.SIZE[1])\r\n",
 		"a SETMETADATA INBOX (/private/comment \"x\" /shared/b ~{3+}\r\n\x00a)\r\nb GETMETADATA (DEPTH 1 MAXSIZE 2) INBOX (/private /shared)\r\nc LIST \"\" * RETURN (METADATA (/private/comment))\r\n",
+		"a NOTIFY SET STATUS (SELECTED (MessageNew (UID FLAGS BODY.PEEK[HEADER.FIELDS (From)]) MessageExpunge FlagChange)) (PERSONAL (MessageNew MessageExpunge MailboxName)) (SUBTREE (INBOX x) (SubscriptionChange MailboxMetadataChange ServerMetadataChange))\r\nb SELECT INBOX\r\nc UID COPY 1:* INBOX\r\nd CREATE x/y\r\ne RENAME x z\r\nf SETMETADATA z (/private/a \"b\")\r\ng NOTIFY NONE\r\nh EXPUNGE\r\n",
+		"a SELECT INBOX\r\nb NOTIFY SET (SELECTED-DELAYED (MessageNew MessageExpunge))\r\nc STORE 1:* +FLAGS (\\Deleted)\r\nd NOTIFY SET (SELECTED NONE)\r\ne EXPUNGE\r\nf MOVE 1:2 x\r\ng NOTIFY SET (SELECTED (MessageNew (BODY[]) MessageExpunge FlagChange))\r\nh APPEND INBOX {4+}\r\nA: b\r\n",
+		"a ESEARCH IN (personal subtree-one (INBOX x) mailboxes y) RETURN (MIN COUNT PARTIAL 1:2) CHARSET UTF-8 OR 1:* UID *\r\nb SELECT INBOX\r\nc ESEARCH RETURN (SAVE) NOT RECENT\r\nd ESEARCH IN (selected subscribed) $\r\n",
+		"a ENABLE UIDONLY QRESYNC METADATA\r\nb SELECT INBOX (QRESYNC (1 1 1:9 (1 1)))\r\nc UID FETCH 1:* (FLAGS UID)\r\nd UID STORE 1:* +FLAGS (\\Deleted)\r\ne EXPUNGE\r\nf UID SEARCH 1\r\ng FETCH 1 UID\r\nh UNAUTHENTICATE\r\n",
 		"a ENABLE IMAP4rev2\r\nb SELECT INBOX\r\nc IDLE\r\nDONE\r\nd ID (\"a\" \"b\")\r\ne NAMESPACE\r\nf LSUB \"\" *\r\n",
 	} {
 		f.Add([]byte(s))

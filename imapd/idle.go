@@ -21,7 +21,7 @@ func runIdle(ctx context.Context, s *session, _ *call) error {
 		return err
 	}
 	s.enc.Raw("+ idling\r\n")
-	if err := s.idle(ctx); err != nil {
+	if err := s.idle(ctx, true); err != nil {
 		return err
 	}
 	s.allow(patience)
@@ -35,9 +35,9 @@ func runIdle(ctx context.Context, s *session, _ *call) error {
 	return nil
 }
 
-// idle writes changes until the client sends something. The decoder is the
-// other goroutine's until that has ended.
-func (s *session) idle(ctx context.Context) error {
+// idle writes changes until the client sends something, expunged messages only if
+// it may. The decoder is the other goroutine's until that has ended.
+func (s *session) idle(ctx context.Context, expunge bool) error {
 	s.allow(idleTime)
 	if err := s.enc.Flush(); err != nil {
 		return err
@@ -50,23 +50,26 @@ func (s *session) idle(ctx context.Context) error {
 	tick := time.NewTicker(keepAlive)
 	defer tick.Stop()
 	for {
-		var bell <-chan struct{}
-		if s.view != nil {
-			bell = s.view.bell
-			if err := s.update(ctx, true); err != nil {
-				return s.stopWaiting(done, err)
-			}
+		if err := s.update(ctx, expunge); err != nil {
+			return s.stopWaiting(done, err)
 		}
 		if err := s.enc.Flush(); err != nil {
 			return s.stopWaiting(done, err)
 		}
-		if s.view != nil && s.view.bell != bell {
-			continue // something changed meanwhile
+		// Each was taken before what it tells of was read: nothing falls between.
+		var selected, others, server <-chan struct{}
+		if s.view != nil && !s.frozen() {
+			selected = s.view.bell
+		}
+		if s.others != nil {
+			others, server = s.others.bell, s.others.server
 		}
 		select {
 		case err := <-done:
 			return err
-		case <-bell:
+		case <-selected:
+		case <-others:
+		case <-server:
 		case <-tick.C:
 			s.enc.Raw("* OK Still here\r\n")
 		}

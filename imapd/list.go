@@ -127,6 +127,8 @@ type listing struct {
 	children   bool
 
 	subscribedBelow, specialBelow bool
+
+	oldName string // the name before a rename that is told of (RFC 5465 section 5.4)
 }
 
 // wanted applies the selection options.
@@ -153,6 +155,10 @@ func (s *session) listed() ([]*listing, error) {
 	if err != nil {
 		return nil, err
 	}
+	return listings(folders, subscriptions), nil
+}
+
+func listings(folders []mailbox.Folder, subscriptions []string) []*listing {
 	byName := make(map[string]*listing, len(folders))
 	get := func(name string) *listing {
 		l := byName[name]
@@ -194,10 +200,11 @@ func (s *session) listed() ([]*listing, error) {
 		}
 		return strings.Compare(a.name, b.name)
 	})
-	return all, nil
+	return all
 }
 
-func (s *session) writeList(l *listing, o listOptions) error {
+// writeListing writes a LIST response.
+func (s *session) writeListing(l *listing, o listOptions) {
 	var attrs []string
 	if l.folder == nil {
 		attrs = append(attrs, `\NonExistent`, `\Noselect`)
@@ -226,7 +233,15 @@ func (s *session) writeList(l *listing, o listOptions) error {
 			s.enc.Raw(` ("CHILDINFO" (`).Raw(strings.Join(info, " ")).Raw("))")
 		}
 	}
+	if l.oldName != "" {
+		s.enc.Raw(` ("OLDNAME" (`).Mailbox(l.oldName).Raw("))")
+	}
 	s.enc.Raw("\r\n")
+}
+
+// writeList writes a LIST response and what was asked for besides.
+func (s *session) writeList(l *listing, o listOptions) error {
+	s.writeListing(l, o)
 	if l.folder == nil {
 		return nil
 	}

@@ -16,7 +16,9 @@ import (
 // administrators write. A mailbox has one owner, who sees both kinds.
 func metadata() extension {
 	return extension{
-		name: imap.CapMetadata,
+		name:    imap.CapMetadata,
+		enable:  true,
+		enabled: watchMetadata,
 		commands: []command{
 			{name: "GETMETADATA", in: loggedIn, run: getMetadata},
 			{name: "SETMETADATA", in: loggedIn, run: setMetadata},
@@ -167,7 +169,7 @@ func (s *session) writeMetadata(name string, found []mailbox.Annotation) {
 		if i > 0 {
 			s.enc.Raw(" ")
 		}
-		s.enc.Raw(a.Entry).Raw(" ")
+		s.enc.AString(a.Entry).Raw(" ")
 		switch {
 		case a.Value == nil:
 			s.enc.Raw("NIL")
@@ -230,6 +232,8 @@ func setMetadata(ctx context.Context, s *session, _ *call) error {
 		return no("METADATA MAXSIZE "+decimal(mailbox.MaxAnnotation), "%v", err)
 	case errors.Is(err, mailbox.ErrLimit):
 		return no("METADATA TOOMANY", "%v", err)
+	case err == nil:
+		s.ownNotes(folder, changes)
 	}
 	return err
 }

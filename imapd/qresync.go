@@ -16,7 +16,7 @@ func qresync() extension {
 	return extension{
 		name:      imap.CapQResync,
 		enable:    true,
-		enabled:   (*session).useModSeq,
+		enabled:   func(s *session) error { s.useModSeq(); return nil },
 		selecting: []selectParam{{"QRESYNC", readResync}},
 		narrow: []fetchModifier{{"VANISHED", func(s *session, n *narrowing) {
 			n.vanished = true

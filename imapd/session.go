@@ -44,8 +44,10 @@ type session struct {
 
 	account *mailbox.Account // nil until login
 	enabled map[imap.Cap]bool
-	modSeqs bool  // FETCH responses show modseqs (RFC 7162)
-	view    *view // nil unless a mailbox is selected
+	modSeqs bool          // FETCH responses show modseqs (RFC 7162)
+	view    *view         // nil unless a mailbox is selected
+	notify  *notification // nil before the first NOTIFY
+	others  *others       // nil: nothing but the selected mailbox is watched
 
 	entered bool // counted by the gate
 	idling  bool // another goroutine reads; the encoder is not its
@@ -190,8 +192,7 @@ func (s *session) sayBye(err error) error {
 
 // next reads and runs one command. An error ends the connection.
 func (s *session) next(ctx context.Context) error {
-	s.allow(autologout)
-	if err := s.dec.Wait(); err != nil {
+	if err := s.await(ctx); err != nil {
 		return err
 	}
 	s.allow(patience)
@@ -245,8 +246,9 @@ func (s *session) run(ctx context.Context, c *call) error {
 		return uidRequired()
 	}
 	err := cmd.run(ctx, s, c)
-	if s.view != nil && (err == nil || !isFatal(err)) {
-		if uerr := s.update(ctx, !cmd.numbered); uerr != nil {
+	if err == nil || !isFatal(err) {
+		atOnce := s.notify.listens() && !s.notify.delayed
+		if uerr := s.update(ctx, !cmd.numbered || atOnce); uerr != nil {
 			return uerr
 		}
 	}

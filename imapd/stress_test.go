@@ -24,7 +24,8 @@ import (
 // the picture that the server's untagged responses draw, and at the end every
 // picture has to be the mailbox as it is. Connections drop, some in the middle of
 // a command: half of the clients come back by QRESYNC with the picture that they
-// have, modseqs in it, and half begin anew. ROOST_LONG=1 makes it thousands of
+// have, modseqs in it, and half begin anew. Some are told of changes by NOTIFY, and
+// some know no sequence numbers, with UIDONLY. ROOST_LONG=1 makes it a thousand
 // actions each, ROOST_SEED=n repeats a choice of actions.
 func TestPicturesAgree(t *testing.T) {
 	h := newHouse(t, imapd.Limits{})
@@ -40,14 +41,14 @@ func TestPicturesAgree(t *testing.T) {
 	actions := 80
 	switch {
 	case os.Getenv("ROOST_LONG") != "":
-		actions = 4000
+		actions = 1000
 	case testing.Short():
 		actions = 40
 	}
 	t.Logf("seed %d", seed)
 	painters := make([]*painter, 8)
 	for i := range painters {
-		painters[i] = &painter{T: t, rand: rand.New(rand.NewPCG(seed, uint64(i))), qresync: i%2 == 0}
+		painters[i] = &painter{T: t, rand: rand.New(rand.NewPCG(seed, uint64(i))), qresync: i%2 == 0, notify: i == 1 || i == 4, uidOnly: i == 3 || i == 6}
 		painters[i].dial = func() { painters[i].connect(h, addr, me) }
 		painters[i].dial()
 	}
@@ -66,7 +67,10 @@ func TestPicturesAgree(t *testing.T) {
 		p.do("NOOP")
 		p.learn()
 		drawn := slices.Clone(p.messages)
-		p.do("FETCH 1:* " + p.items())
+		p.do(p.uid() + "FETCH 1:* " + p.items())
+		if len(drawn) != len(p.messages) {
+			t.Fatalf("seed %d, client %d: %d messages drawn, there are %d", seed, i, len(drawn), len(p.messages))
+		}
 		for n := range p.messages {
 			if drawn[n].uid != p.messages[n].uid || drawn[n].modseq != p.messages[n].modseq || !maps.Equal(drawn[n].flags, p.messages[n].flags) {
 				t.Errorf("seed %d, client %d, message %d: drawn %v, is %v", seed, i, n+1, drawn[n], p.messages[n])
@@ -93,6 +97,8 @@ type painter struct {
 
 	dial     func()
 	qresync  bool
+	notify   bool // is told of changes also between commands
+	uidOnly  bool // names messages by their UIDs
 	resyncs  int
 	validity string
 	high     int  // the HIGHESTMODSEQ that was told last
@@ -113,6 +119,14 @@ func (p *painter) items() string {
 	return "(UID FLAGS)"
 }
 
+// uid begins a command that names messages.
+func (p *painter) uid() string {
+	if p.uidOnly {
+		return "UID "
+	}
+	return ""
+}
+
 func (p *painter) connect(h *house, addr string, me mailbox.Account) {
 	raw, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -126,6 +140,12 @@ func (p *painter) connect(h *house, addr string, me mailbox.Account) {
 	p.c = tls.Client(raw, h.clientTLS())
 	p.r = bufio.NewReader(p.c)
 	p.do(fmt.Sprintf("LOGIN %s \"%s\"", me.Address, password))
+	if p.uidOnly {
+		p.do("ENABLE UIDONLY")
+	}
+	if p.notify {
+		p.do("NOTIFY SET (SELECTED-DELAYED (MessageNew (UID FLAGS MODSEQ) MessageExpunge FlagChange))")
+	}
 	switch {
 	case !p.qresync:
 		p.messages = nil
@@ -164,6 +184,9 @@ func (p *painter) act() {
 	pick := func() (string, int, int) {
 		lo := 1 + p.rand.IntN(n)
 		hi := min(n, lo+p.rand.IntN(4))
+		if p.uidOnly {
+			return fmt.Sprintf("%d:%d", p.messages[lo-1].uid, p.messages[hi-1].uid), lo, hi
+		}
 		return fmt.Sprintf("%d:%d", lo, hi), lo, hi
 	}
 	flag := []string{`\Seen`, `\Flagged`, `\Deleted`, "$Work"}[p.rand.IntN(4)]
@@ -172,7 +195,7 @@ func (p *painter) act() {
 		p.do("APPEND INBOX (" + flag + ") {7+}\r\nA: b\r\n\r\n")
 	case what < 4:
 		set, _, _ := pick()
-		p.do("STORE " + set + " " + []string{"+", "-", ""}[p.rand.IntN(3)] + "FLAGS (" + flag + ")")
+		p.do(p.uid() + "STORE " + set + " " + []string{"+", "-", ""}[p.rand.IntN(3)] + "FLAGS (" + flag + ")")
 	case what < 7:
 		set, lo, hi := pick()
 		sign := []string{"+", "-"}[p.rand.IntN(2)]
@@ -186,24 +209,24 @@ func (p *painter) act() {
 			}
 			p.messages[i].flags = m
 		}
-		p.do("STORE " + set + " " + sign + "FLAGS.SILENT (" + flag + ")")
+		p.do(p.uid() + "STORE " + set + " " + sign + "FLAGS.SILENT (" + flag + ")")
 	case what == 7:
 		set, _, _ := pick()
-		p.do("FETCH " + set + " (UID BODY[TEXT])")
+		p.do(p.uid() + "FETCH " + set + " (UID BODY[TEXT])")
 		p.do("UID FETCH 1:* " + p.items())
 	case what == 8:
 		set, _, _ := pick()
-		p.do("COPY " + set + " INBOX")
+		p.do(p.uid() + "COPY " + set + " INBOX")
 	case what == 9:
 		set, _, _ := pick()
-		p.do("MOVE " + set + " " + []string{"INBOX", "Archive"}[p.rand.IntN(2)])
+		p.do(p.uid() + "MOVE " + set + " " + []string{"INBOX", "Archive"}[p.rand.IntN(2)])
 	case what == 10:
 		p.do("EXPUNGE")
 	case what == 11:
 		p.do("IDLE")
 	default: // some drop the connection before they know what came of a command
 		set, _, _ := pick()
-		fmt.Fprint(p.c, []string{"", "drop EXPUNGE\r\n", "drop STORE " + set + " +FLAGS (" + flag + ")\r\n", "drop MOVE " + set + " INBOX\r\n"}[p.rand.IntN(4)])
+		fmt.Fprint(p.c, []string{"", "drop EXPUNGE\r\n", "drop " + p.uid() + "STORE " + set + " +FLAGS (" + flag + ")\r\n", "drop " + p.uid() + "MOVE " + set + " INBOX\r\n"}[p.rand.IntN(4)])
 		p.c.Close()
 		p.dial()
 	}
@@ -212,10 +235,18 @@ func (p *painter) act() {
 
 // learn asks about messages that only their number is known of.
 func (p *painter) learn() {
-	for len(p.messages) > 0 && p.messages[len(p.messages)-1].uid == 0 {
-		i := slices.IndexFunc(p.messages, func(m sketch) bool { return m.uid == 0 })
-		p.do(fmt.Sprintf("FETCH %d:* %s", i+1, p.items()))
-		if slices.ContainsFunc(p.messages, func(m sketch) bool { return m.uid == 0 }) {
+	unknown := func(m sketch) bool { return m.uid == 0 }
+	for {
+		i := slices.IndexFunc(p.messages, unknown)
+		if i < 0 {
+			return
+		}
+		if p.uidOnly {
+			p.do("UID FETCH 1:* " + p.items())
+		} else {
+			p.do(fmt.Sprintf("FETCH %d:* %s", i+1, p.items()))
+		}
+		if slices.ContainsFunc(p.messages, unknown) {
 			p.do("NOOP") // some of them are gone already
 		}
 	}
@@ -289,23 +320,35 @@ func (p *painter) draw(line, command string) error {
 			p.messages = append(p.messages, sketch{})
 		}
 	case "EXPUNGE":
-		if numbered || p.qresync {
+		if numbered || p.qresync || p.uidOnly {
 			return fmt.Errorf("EXPUNGE is not allowed here")
 		}
 		if n > len(p.messages) {
 			return fmt.Errorf("there are %d", len(p.messages))
 		}
 		p.messages = slices.Delete(p.messages, n-1, n)
-	case "FETCH":
+	case "FETCH", "UIDFETCH":
+		if p.uidOnly != (f[2] == "UIDFETCH") {
+			return fmt.Errorf("the wrong kind of response")
+		}
 		uid := 0
+		if p.uidOnly {
+			uid, n = n, 0
+		}
 		if i := slices.IndexFunc(f, func(w string) bool { return strings.HasSuffix(w, "UID") }); i >= 0 {
 			if uid, err = strconv.Atoi(strings.TrimRight(f[i+1], ")")); err != nil {
 				return err
 			}
 		}
-		if p.back { // the numbers are those of the new view
-			i, found := slices.BinarySearchFunc(p.messages, uid, func(m sketch, uid int) int { return m.uid - uid })
+		if p.back || p.uidOnly { // the numbers are those of the new view, or there are none
+			known := len(p.messages) - p.unknown()
+			i, found := slices.BinarySearchFunc(p.messages[:known], uid, func(m sketch, uid int) int { return m.uid - uid })
 			if n = i + 1; !found {
+				if !p.back && p.unknown() == 0 {
+					return fmt.Errorf("UID %d was not there", uid)
+				} else if !p.back {
+					p.messages = p.messages[:len(p.messages)-1] // it is one of those
+				}
 				p.messages = slices.Insert(p.messages, i, sketch{})
 			}
 		}
@@ -333,8 +376,16 @@ func (p *painter) draw(line, command string) error {
 	return nil
 }
 
+// unknown counts the messages that only their number is known of, which are last.
+func (p *painter) unknown() (n int) {
+	for n < len(p.messages) && p.messages[len(p.messages)-1-n].uid == 0 {
+		n++
+	}
+	return n
+}
+
 // vanish takes messages out of the picture by their UIDs. One that only its
-// number was known of stands where its UID would.
+// number was known of stands where its UID would, with UIDONLY behind all others.
 func (p *painter) vanish(set string, earlier bool) error {
 	for _, part := range strings.Split(set, ",") {
 		first, last, ok := strings.Cut(part, ":")
@@ -352,10 +403,10 @@ func (p *painter) vanish(set string, earlier bool) error {
 				if m.uid == 0 && !earlier || m.uid == uid {
 					at = i
 				}
-				if m.uid >= uid {
+				if m.uid >= uid && (!p.uidOnly || m.uid == uid) {
 					break
 				}
-				if m.uid != 0 {
+				if m.uid != 0 && !p.uidOnly {
 					at = -1
 				}
 			}

@@ -10,7 +10,7 @@ import (
 )
 
 // unauthenticate brings UNAUTHENTICATE (RFC 8437): the connection forgets who
-// logged in, what was enabled and which mailbox is open, and keeps its TLS.
+// logged in, what was enabled and which mailbox is open, of what it wants to be told, and keeps its TLS.
 func unauthenticate() extension {
 	return extension{
 		name:     imap.CapUnauthenticate,
@@ -24,6 +24,7 @@ func runUnauthenticate(_ context.Context, s *session, _ *call) error {
 	}
 	s.srv.gate.logout(s.account.ID)
 	s.account, s.view, s.enabled, s.modSeqs = nil, nil, nil, false
+	s.notify, s.others = nil, nil
 	s.enc.UTF8 = false
 	s.dec.Limits = wire.BeforeLogin()
 	s.begun = time.Now() // the time to log in starts anew

@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -10,10 +11,20 @@ import (
 	"roost/mailbox"
 )
 
-// update tells the client what changed in the selected mailbox since it was
-// last told. Expunged messages are told of only where the protocol allows it
-// (RFC 9051 section 7.5.1); until then they keep their numbers.
+// update tells the client what changed since it was last told, in the selected
+// mailbox and in others that it watches. Expunged messages are told of only where
+// the protocol allows it (RFC 9051 section 7.5.1); until then they keep their
+// numbers.
 func (s *session) update(ctx context.Context, expunge bool) error {
+	if s.view != nil && !s.frozen() {
+		if err := s.updateSelected(ctx, expunge); err != nil {
+			return err
+		}
+	}
+	return s.tellOthers()
+}
+
+func (s *session) updateSelected(ctx context.Context, expunge bool) error {
 	v := s.view
 	select {
 	case <-v.bell:
@@ -22,15 +33,17 @@ func (s *session) update(ctx context.Context, expunge bool) error {
 		}
 	default:
 	}
-	switch {
-	case !expunge || len(v.gone) == 0:
-	case s.has(imap.CapQResync) || s.has(imap.CapUIDOnly):
-		s.enc.Raw("* VANISHED ").Ranges(wire.Ranges(v.gone)).Raw("\r\n")
-		v.expunge()
-	default:
-		for _, n := range v.expunge() {
-			s.enc.Raw("* ").Number(uint64(n)).Raw(" EXPUNGE\r\n")
+	if expunge && len(v.gone) > 0 {
+		s.writeGone(v.gone)
+		v.gone = nil
+	}
+	if len(v.arrived) > 0 {
+		if err := s.arrived(ctx); err != nil {
+			return err
 		}
+	}
+	if s.notify != nil && s.notify.selected&flagChange == 0 {
+		v.changed = nil
 	}
 	if len(v.changed) == 0 {
 		return nil
@@ -46,6 +59,44 @@ func (s *session) update(ctx context.Context, expunge bool) error {
 	}
 	v.changed, v.names = nil, nil
 	return nil
+}
+
+// writeGone tells that messages are gone and takes them out of the view.
+func (s *session) writeGone(gone []mailbox.UID) {
+	numbers := s.view.expunge(gone)
+	if s.has(imap.CapQResync) || s.has(imap.CapUIDOnly) {
+		s.enc.Raw("* VANISHED ").Ranges(wire.Ranges(gone)).Raw("\r\n")
+		return
+	}
+	for _, n := range numbers {
+		s.enc.Raw("* ").Number(uint64(n)).Raw(" EXPUNGE\r\n")
+	}
+}
+
+// took is told by the session's own commands which messages they took away. Who
+// does not want to hear of the selected mailbox hears of these alone.
+func (s *session) took(uids []mailbox.UID) {
+	if !s.frozen() {
+		return
+	}
+	v := s.view
+	uids = slices.DeleteFunc(slices.Clone(uids), func(uid mailbox.UID) bool { return v.number(uid) == 0 })
+	if len(uids) > 0 {
+		v.gone = slices.DeleteFunc(v.gone, func(uid mailbox.UID) bool { return slices.Contains(uids, uid) })
+		s.writeGone(uids)
+	}
+}
+
+// brought is told by the session's own commands which messages they put into a
+// mailbox.
+func (s *session) brought(folder mailbox.FolderID, name string, uids []mailbox.UID) {
+	if s.isSelected(folder) {
+		if s.notify != nil && s.notify.atts != nil {
+			s.view.brought = append(s.view.brought, uids...)
+		}
+		return
+	}
+	s.ownMessages(name, uids)
 }
 
 // readChanges takes in what changed, and tells what has no modseq. Flags are
@@ -68,6 +119,14 @@ func (s *session) readChanges() error {
 	if added > 0 {
 		s.claimRecent(c.Folder)
 		s.writeExists()
+		if s.notify != nil && s.notify.atts != nil {
+			for _, uid := range v.uids.appendTo(nil, v.uids.len()-added, v.uids.len()) {
+				if !slices.Contains(v.brought, uid) {
+					v.arrived = append(v.arrived, uid)
+				}
+			}
+			v.brought = nil
+		}
 	}
 	return nil
 }
@@ -79,7 +138,15 @@ func (s *session) upTo(ctx context.Context, m mailbox.ModSeq) error {
 	if !s.has(imap.CapQResync) {
 		return nil
 	}
-	if m > s.view.modSeq {
+	switch v := s.view; {
+	case m <= v.modSeq:
+	case s.frozen():
+		c, err := s.srv.opts.Store.Changes(s.account.ID, v.folder, v.modSeq)
+		if err != nil {
+			return err
+		}
+		v.miss(c.Vanished)
+	default:
 		if err := s.readChanges(); err != nil {
 			return err
 		}

@@ -25,6 +25,8 @@ type view struct {
 	missed  mailbox.ModSeq   // all that is gone was noted after it
 	recent  []wire.Range     // UIDs that are \Recent in this session
 	saved   []wire.Range     // UIDs of the last saved search result (RFC 5182)
+	arrived []mailbox.UID    // new messages that NOTIFY has yet to tell of
+	brought []mailbox.UID    // those that the session itself put here
 
 	keywords int             // how many of the mailbox's keywords the client knows
 	bell     <-chan struct{} // closed when something may have changed
@@ -155,8 +157,18 @@ func (v *view) note(c mailbox.Changes) (added int) {
 			v.change(e)
 		}
 	}
+	v.miss(c.Vanished)
+	if len(v.changed) > 0 {
+		v.names = c.Folder.Keywords
+	}
+	v.next, v.modSeq, v.own = c.Folder.UIDNext, c.Folder.HighestModSeq, nil
+	return added
+}
+
+// miss takes in which messages are gone from the store.
+func (v *view) miss(vanished []mailbox.UID) {
 	gone := len(v.gone)
-	for _, uid := range c.Vanished {
+	for _, uid := range vanished {
 		if v.number(uid) != 0 {
 			v.gone = append(v.gone, uid)
 		}
@@ -169,11 +181,6 @@ func (v *view) note(c mailbox.Changes) (added int) {
 	case len(v.gone) > gone:
 		v.missed = min(v.missed, v.modSeq)
 	}
-	if len(v.changed) > 0 {
-		v.names = c.Folder.Keywords
-	}
-	v.next, v.modSeq, v.own = c.Folder.UIDNext, c.Folder.HighestModSeq, nil
-	return added
 }
 
 // change notes flags that the client has to be told of.
@@ -186,15 +193,15 @@ func (v *view) change(e mailbox.Entry) {
 	v.changed = slices.Insert(v.changed, i, e)
 }
 
-// expunge takes the messages that are gone out of the view and returns the
+// expunge takes messages out of the view, which has them, and returns the
 // sequence numbers they had, highest first: told in that order, none of them
 // changes another.
-func (v *view) expunge() []uint32 {
-	numbers := make([]uint32, len(v.gone))
-	for i, uid := range v.gone {
+func (v *view) expunge(gone []mailbox.UID) []uint32 {
+	numbers := make([]uint32, len(gone))
+	for i, uid := range gone {
 		numbers[i] = v.number(uid)
 	}
-	v.uids, v.gone = v.uids.without(v.gone), nil
+	v.uids = v.uids.without(gone)
 	slices.Reverse(numbers)
 	return numbers
 }

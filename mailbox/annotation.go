@@ -49,6 +49,20 @@ func (s *Store) Annotations(id AccountID, folder FolderID) ([]Annotation, error)
 	return all, err
 }
 
+// EachAnnotation calls f for all annotations of an account and its mailboxes, or
+// of the server. The values are f's only until it returns, and a transaction is
+// open while it runs.
+func (s *Store) EachAnnotation(id AccountID, f func(FolderID, Annotation)) error {
+	return s.view(func(tx *tx) error {
+		return tx.each(bAnnotations, be32(uint32(id)), func(k, v []byte) error {
+			if len(k) > 8 {
+				f(FolderID(binary.BigEndian.Uint32(k[4:])), Annotation{string(k[8:]), v})
+			}
+			return nil
+		})
+	})
+}
+
 // Annotate changes some annotations of what Annotations lists, or none of them
 // after an error: ErrNotFound, ErrInvalid for an entry that cannot be, ErrTooBig
 // for a value, ErrLimit at 100 annotations of one mailbox, ErrOverQuota at 1 MB
@@ -98,6 +112,11 @@ func (s *Store) Annotate(ctx context.Context, id AccountID, folder FolderID, cha
 			return faultf(ErrLimit, "there may be %d annotations", maxAnnotations)
 		case size > maxAnnotated:
 			return faultf(ErrOverQuota, "all annotations of an account have at most %d bytes", maxAnnotated)
+		}
+		if id == ServerAccount {
+			tx.ring(serverBell)
+		} else {
+			tx.ring(id)
 		}
 		for entry, value := range values {
 			k := append(bytes.Clone(prefix), entry...)

@@ -5,6 +5,9 @@ import "sync"
 // outboxBell is the bell of the outbox; no account has this number.
 const outboxBell AccountID = 0
 
+// serverBell is the bell of what all accounts see; no account has this number.
+const serverBell AccountID = 1<<32 - 1
+
 // bells tell that something changed, never what: who wakes reads the store.
 // They are level-triggered by order of use: take the channel, read, then wait.
 type bells struct {
@@ -39,6 +42,9 @@ func (b *bells) ring(id AccountID) {
 // something of the account. Take it first, then read the changes, then wait on
 // it: nothing falls between. Each ring needs a new channel.
 func (s *Store) Bell(id AccountID) <-chan struct{} { return s.bells.next(id) }
+
+// ServerBell is Bell for the server's annotations.
+func (s *Store) ServerBell() <-chan struct{} { return s.bells.next(serverBell) }
 
 // OutboxBell is Bell for the outbox.
 func (s *Store) OutboxBell() <-chan struct{} { return s.bells.next(outboxBell) }

@@ -10,6 +10,7 @@ import (
 // in order (RFC 4315, RFC 6851).
 type Copied struct {
 	UIDValidity uint32 // of the mailbox that they went to
+	Dest        FolderID
 	From        []UID
 	To          []UID
 	Source      Folder // as it is now
@@ -56,7 +57,7 @@ func (s *Store) transfer(ctx context.Context, id AccountID, folder FolderID, uid
 }
 
 func (tx *tx) transfer(id AccountID, f, dest Folder, entries []Entry, move bool) (Copied, error) {
-	out := Copied{UIDValidity: dest.UIDValidity, Source: f}
+	out := Copied{UIDValidity: dest.UIDValidity, Dest: dest.ID, Source: f}
 	if len(entries) == 0 {
 		return out, nil
 	}

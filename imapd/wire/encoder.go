@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -125,6 +126,14 @@ func (e *Encoder) Number(n uint64) *Encoder {
 func (e *Encoder) String(s string) *Encoder {
 	e.Append(func(b []byte) []byte { return appendString(b, s, e.UTF8) })
 	return e
+}
+
+// AString writes s as an atom if it can be one, or else as String does.
+func (e *Encoder) AString(s string) *Encoder {
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 || !isAtomChar(byte(r)) }) {
+		return e.String(s)
+	}
+	return e.Raw(s)
 }
 
 // Mailbox writes a mailbox name, in modified UTF-7 unless UTF8 is set.
