@@ -22,9 +22,9 @@ func DayOf(t time.Time) Day { return Day(t.Unix() / (24 * 60 * 60)) }
 type Tally struct {
 	First, Last Day     // of mail from it, or to it
 	Wrote       Day     // when it was last written to
-	Received    float64 // messages that it sent, by SPF or DKIM really
-	Junked      float64 // of these moved to \Junk, or marked $Junk, by a reader
-	Rescued     float64 // of these moved out of \Junk, or marked $NotJunk there
+	Received    float64 // messages that it sent, by SPF or DKIM really, and that came elsewhere than into \Junk
+	Junked      float64 // messages that a reader moved to \Junk, or marked $Junk
+	Rescued     float64 // messages that a reader moved out of \Junk, or marked $NotJunk there
 	Sent        float64 // messages to it
 }
 
@@ -165,14 +165,15 @@ func (t Tally) less(than Tally) bool {
 // is nothing.
 type Reputation struct {
 	Sender  Address
+	Now     Day
 	Address Tally // with the account
 	Domain  Tally // with all accounts of the server
 }
 
 // Reputation tells what is known of a sender to an account; 0 is that none is meant.
 func (s *Store) Reputation(id AccountID, sender Address) (Reputation, error) {
-	r := Reputation{Sender: sender}
 	now := DayOf(time.Now())
+	r := Reputation{Sender: sender, Now: now}
 	err := s.view(func(tx *tx) (err error) {
 		if id != 0 {
 			if r.Address, err = tx.tally(tallyKey(id, string(sender)), now); err != nil {
@@ -225,7 +226,7 @@ func (o *origin) encode() []byte {
 }
 
 // countReceived counts a message with its sender's tallies: once for the server,
-// and for each account that it came to.
+// and for each account that it came to, unless it went into \Junk.
 func (tx *tx) countReceived(st *staged) error {
 	if st.Author == "" || len(st.Place) == 0 {
 		return nil
@@ -238,19 +239,21 @@ func (tx *tx) countReceived(st *staged) error {
 		return err
 	}
 	received := func(t *Tally) { t.Received++ }
-	if err := tx.countTally(domain, now, received); err != nil {
-		return err
-	}
+	counted := map[AccountID]bool{}
 	for i := range st.Place {
 		id := st.Place[i].Account
-		if slices.ContainsFunc(st.Place[:i], func(p Placement) bool { return p.Account == id }) {
+		if counted[id] || st.Place[i].Use == UseJunk {
 			continue
 		}
+		counted[id] = true
 		if err := tx.countTally(append(be32(uint32(id)), o.address...), now, received); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(counted) == 0 {
+		return nil
+	}
+	return tx.countTally(domain, now, received)
 }
 
 // readerMoved notes what a reader said of messages by moving or copying them from

@@ -46,7 +46,8 @@ func TestVerdictIsWritten(t *testing.T) {
 			"\tdmarc=pass header.from=example.net policy.dmarc=reject\r\n" +
 			"\t (record of example.net)\r\n" +
 			"Roost-Verdict: accepted;\r\n" +
-			"\tDMARC: really from example.net, by SPF\r\n" +
+			"\tDMARC: really from example.net, by SPF;\r\n" +
+			"\tSender: the first mail from joe@example.net, as far as is known\r\n" +
 			"Received: "
 		if !strings.HasPrefix(all[0], want) {
 			t.Errorf("%s has %q", who, all[0])
@@ -62,6 +63,7 @@ func TestVerdictIsWritten(t *testing.T) {
 		"SPF: 192.0.2.10 may send for example.net",
 		"DKIM: not signed",
 		"DMARC: really from example.net, by SPF",
+		"accepted: Sender: the first mail from joe@example.net, as far as is known",
 		"Taken out: 2 Authentication-Results or Roost-Verdict in our name, which we had not written",
 	}
 	if l.Event != mailbox.Received || !slices.Equal(l.Detail, want) {

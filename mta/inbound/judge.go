@@ -2,6 +2,7 @@ package inbound
 
 import (
 	"fmt"
+	"strings"
 
 	"roost/mailbox"
 	"roost/mta/msgauth"
@@ -21,14 +22,23 @@ const (
 type judgement struct {
 	decision
 	reply   smtp.Reply // of a refusal
-	reasons []string   // in plain words, each one line of printable ASCII
+	reasons []string   // in plain words, each one line of printable characters
 }
 
+// score is how much what a message says looks like junk: 1 is surely. The zero value
+// is that nothing has looked at it.
+type score float64
+
+// looksLikeJunk is the score from which on a message does.
+const looksLikeJunk score = 0.9
+
 // judge decides what becomes of a message for an account by who sent it (nil:
-// nobody was asked) and the rule about its sender that applies to the account
-// (nil: none). What a person said comes before what a domain's owner wants. A
-// score of what the message says belongs between the two.
-func judge(v *msgauth.Verdict, rule *mailbox.Rule) judgement {
+// nobody was asked), what is known of the author (zero: nothing, or nobody confirms
+// who it is), the score of what it says, and the rule about its sender that applies
+// to the account (nil: none). What a person said comes first, then what the owner of
+// the author's domain wants, then what readers did with mail of the author before,
+// and what it looks like last.
+func judge(v *msgauth.Verdict, known mailbox.Reputation, text score, rule *mailbox.Rule) judgement {
 	j := judgement{decision: accepted}
 	if v != nil {
 		j.reasons = append(j.reasons, "DMARC: "+v.Author())
@@ -41,6 +51,7 @@ func judge(v *msgauth.Verdict, rule *mailbox.Rule) judgement {
 	case rule != nil:
 		j.reasons = append(j.reasons, "Rule: mail from "+rule.Sender+" is let in "+forWhom(rule))
 	case v == nil:
+		j.weigh(known, text)
 	case v.DMARC.Disposition == msgauth.PolicyReject:
 		j.decision = refused
 		j.reply = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: fmt.Sprintf(
@@ -48,8 +59,64 @@ func judge(v *msgauth.Verdict, rule *mailbox.Rule) judgement {
 			v.DMARC.From, v.DMARC.Record)}
 	case v.DMARC.Disposition == msgauth.PolicyQuarantine:
 		j.decision = junk
+	default:
+		j.weigh(known, text)
 	}
 	return j
+}
+
+// weigh decides by the author's reputation and by what the message looks like. A
+// known correspondent is let in whatever it looks like, unless the account's own
+// reader takes such mail for junk.
+func (j *judgement) weigh(known mailbox.Reputation, text score) {
+	address, domain := &known.Address, &known.Domain
+	why := ""
+	switch {
+	case known.Sender == "":
+	case disliked(address, 3, 0.5):
+		j.decision = junk
+		j.reasons = append(j.reasons, fmt.Sprintf("Sender: this account put %s from %s into Junk", messages(address.Junked), known.Sender))
+		return
+	case address.Wrote != 0:
+		why = fmt.Sprintf("Sender: this account has written to %s before", known.Sender)
+	case address.Received >= 3 && known.Now-address.First >= 7 && address.Junked-address.Rescued < 1:
+		why = fmt.Sprintf("Sender: %s from %s came before, and no reader took them for junk", messages(address.Received), known.Sender)
+	case address.Rescued-address.Junked >= 1:
+		why = fmt.Sprintf("Sender: this account took mail from %s out of Junk", known.Sender)
+	}
+	if why != "" {
+		j.reasons = append(j.reasons, why)
+		if text >= looksLikeJunk {
+			j.reasons = append(j.reasons, "Text: looks like junk, which counts for nothing with a sender who is known")
+		}
+		return
+	}
+	switch {
+	case text >= looksLikeJunk:
+		j.decision = junk
+		j.reasons = append(j.reasons, "Text: looks like junk")
+	case known.Sender != "" && disliked(domain, 5, 0.8):
+		j.decision = junk
+		j.reasons = append(j.reasons, fmt.Sprintf("Sender: readers here put %s from %s into Junk", messages(domain.Junked), known.Sender.Domain()))
+	case known.Sender != "" && address.First == 0:
+		j.reasons = append(j.reasons, fmt.Sprintf("Sender: the first mail from %s, as far as is known", known.Sender))
+	}
+}
+
+// disliked says whether readers took so many messages for junk, and such a share.
+func disliked(t *mailbox.Tally, least, share float64) bool {
+	n := t.Junked - t.Rescued
+	return n >= least-0.5 && n > share*t.Received
+}
+
+// messages tells a number that has faded.
+func messages(n float64) string {
+	switch m := int(n + 0.5); {
+	case m <= 1:
+		return "a message"
+	default:
+		return fmt.Sprintf("%d messages", m)
+	}
 }
 
 func forWhom(r *mailbox.Rule) string {
@@ -70,9 +137,17 @@ func (j *judgement) header() []byte {
 	}
 	b := []byte(verdictField + ": " + string(j.decision))
 	for _, r := range j.reasons {
-		b = append(b, ";\r\n\t"+r...)
+		b = append(b, ";\r\n\t"+strings.Map(ascii, r)...)
 	}
 	return append(b, "\r\n"...)
+}
+
+// ascii keeps an address beyond it out of a header field that anybody may read.
+func ascii(c rune) rune {
+	if c > '~' {
+		return '?'
+	}
+	return c
 }
 
 // together makes one answer of what was decided for each account, as there is

@@ -24,6 +24,7 @@ type reception struct {
 	forged   int   // fields of ours that we had not written, which were left out
 	header   message.Header
 	verdict  *msgauth.Verdict // nil: nobody was asked
+	author   mailbox.Address  // of From, if SPF or DKIM confirms it; else empty
 	judged   map[mailbox.AccountID]judgement
 	reasons  []string // of all of them, beside the verdict
 	accepted mailbox.Accepted
@@ -102,6 +103,12 @@ func (m *reception) decide() error {
 		return errLoop
 	}
 	senders := m.senders()
+	if m.verdict != nil && len(senders) > 0 {
+		// Confirmed is only what has one address in From.
+		if d := m.verdict.Confirmed(); d != "" && d == senders[0].Domain() {
+			m.author = senders[0]
+		}
+	}
 	seen := map[mailbox.AccountID]bool{}
 	var accounts []mailbox.AccountID
 	var all []judgement
@@ -115,7 +122,13 @@ func (m *reception) decide() error {
 			if err != nil {
 				return fmt.Errorf("rules: %w", err)
 			}
-			accounts, all = append(accounts, id), append(all, judge(m.verdict, rule))
+			var known mailbox.Reputation
+			if m.author != "" {
+				if known, err = m.Store.Reputation(id, m.author); err != nil {
+					return fmt.Errorf("reputation: %w", err)
+				}
+			}
+			accounts, all = append(accounts, id), append(all, judge(m.verdict, known, 0, rule))
 		}
 	}
 	err := together(all)
@@ -171,7 +184,7 @@ func (m *reception) senders() []mailbox.Address {
 
 // accept stores the message for every account that it goes to, once each.
 func (m *reception) accept(ctx context.Context) (err error) {
-	in := mailbox.Intake{Body: m.spool, From: m.from.String(), Journal: []mailbox.Line{m.line(mailbox.Received)}}
+	in := mailbox.Intake{Body: m.spool, From: m.from.String(), Author: m.author, Journal: []mailbox.Line{m.line(mailbox.Received)}}
 	place := map[mailbox.AccountID]int{}
 	for _, r := range m.to {
 		for _, l := range r.Local {

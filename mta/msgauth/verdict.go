@@ -148,6 +148,22 @@ func (v *Verdict) identifiers() []identifier {
 	return ids
 }
 
+// Confirmed is the domain in From where SPF or DKIM vouches for it, with or without
+// a record of DMARC; "" where nothing does.
+func (v *Verdict) Confirmed() string {
+	switch v.DMARC.Result {
+	case Pass:
+		return v.DMARC.From
+	case None:
+		for _, id := range v.identifiers() {
+			if own := registered(v.DMARC.From); id.state == sure && own != "" && within(id.domain, own) {
+				return v.DMARC.From
+			}
+		}
+	}
+	return ""
+}
+
 // public says whether an address is one that the DNS can say anything about.
 func public(a netip.Addr) bool {
 	// RFC 6598: the other side of a carrier's NAT, and many a VPN.
