@@ -32,8 +32,8 @@ const (
 	batchBytes = 4 << 20 // of pages to be written
 
 	// Of these, for pieces with nobody else in the batch.
-	bulkTime  = 5 * time.Millisecond
-	bulkBytes = 1 << 20
+	bulkTime  = 15 * time.Millisecond
+	bulkBytes = 4 << 20
 )
 
 // operation is what one caller waits for: a closure, or several.

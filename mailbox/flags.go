@@ -63,16 +63,17 @@ func parseBlock(k, v []byte) (highest ModSeq, entries iter.Seq[Entry], err error
 }
 
 func (tx *tx) block(id AccountID, folder FolderID, uid UID) ([]Entry, error) {
+	return tx.appendBlock(nil, id, folder, uid)
+}
+
+// appendBlock appends the entries of the block that uid is in.
+func (tx *tx) appendBlock(all []Entry, id AccountID, folder FolderID, uid UID) ([]Entry, error) {
 	k := blockKey(id, folder, uid)
 	v := tx.Bucket(bFlags).Get(k)
 	if v == nil {
-		return nil, nil
+		return all, nil
 	}
-	_, entries, err := parseBlock(k, v)
-	if err != nil {
-		return nil, err
-	}
-	return slices.Collect(entries), nil
+	return appendEntries(all, k, v)
 }
 
 // putBlock writes the block that uid is in; entries are in UID order.
@@ -104,24 +105,39 @@ func (tx *tx) entries(id AccountID, folder FolderID) ([]Entry, error) {
 }
 
 func (tx *tx) appendEntries(all []Entry, id AccountID, folder FolderID) ([]Entry, error) {
-	err := tx.each(bFlags, folderKey(id, folder), func(k, v []byte) error {
-		highest, _, err := parseBlock(k, v)
-		if err != nil {
-			return err
-		}
-		// As parseBlock's iterator does it, without a call for each message.
-		uid := UID(binary.BigEndian.Uint32(k[8:]) * blockUIDs)
-		for d := (decoder{b: v[8:]}); len(d.b) > 0; {
-			uid += UID(d.uvarint())
-			e := Entry{UID: uid, Flags: Flags(d.byte()), Keywords: d.uvarint(), ModSeq: highest - ModSeq(d.uvarint())}
-			if d.bad {
-				break
-			}
-			all = append(all, e)
-		}
-		return nil
+	err := tx.each(bFlags, folderKey(id, folder), func(k, v []byte) (err error) {
+		all, err = appendEntries(all, k, v)
+		return err
 	})
 	return all, err
+}
+
+// appendEntries is parseBlock without a call for each message.
+func appendEntries(all []Entry, k, v []byte) ([]Entry, error) {
+	highest, _, err := parseBlock(k, v)
+	if err != nil {
+		return all, err
+	}
+	all = slices.Grow(all, min(len(v)/4, blockUIDs))
+	uid := UID(binary.BigEndian.Uint32(k[8:]) * blockUIDs)
+	for b := v[8:]; len(b) > 0; {
+		// Most have one byte for each number.
+		if len(b) >= 4 && b[0]|b[2]|b[3] < 0x80 {
+			uid += UID(b[0])
+			all = append(all, Entry{UID: uid, Flags: Flags(b[1]), Keywords: uint64(b[2]), ModSeq: highest - ModSeq(b[3])})
+			b = b[4:]
+			continue
+		}
+		d := decoder{b: b}
+		uid += UID(d.uvarint())
+		e := Entry{UID: uid, Flags: Flags(d.byte()), Keywords: d.uvarint(), ModSeq: highest - ModSeq(d.uvarint())}
+		if d.bad {
+			break
+		}
+		all = append(all, e)
+		b = d.b
+	}
+	return all, nil
 }
 
 // FlagChange says what STORE does to flags (RFC 9051 6.4.6).
@@ -161,32 +177,39 @@ type Stored struct {
 func (s *Store) SetFlags(ctx context.Context, id AccountID, folder FolderID, uids []UID, u FlagUpdate) (Stored, error) {
 	var pieces []func(*tx) error
 	var parts []*Stored
-	for rest := uids; len(rest) > 0 || len(parts) == 0; {
-		n := min(len(rest), bulkSize)
-		for n > 0 && n < len(rest) && rest[n]/blockUIDs == rest[n-1]/blockUIDs {
-			n++ // no block in two pieces
+	all := make([]Entry, 0, len(uids)) // has room for what each piece answers
+	for at := 0; at < len(uids) || len(parts) == 0; {
+		end := min(at+flagsPiece, len(uids))
+		for at < end && end < len(uids) && uids[end]/blockUIDs == uids[end-1]/blockUIDs {
+			end++ // no block in two pieces
 		}
-		part := new(Stored)
+		part := &Stored{Entries: all[at:at:end]}
 		parts = append(parts, part)
-		pieces = append(pieces, setFlags(part, id, folder, rest[:n], u))
-		rest = rest[n:]
+		pieces = append(pieces, setFlags(part, id, folder, uids[at:end], u))
+		at = end
 	}
 	done, err := s.updatePieces(ctx, pieces)
 	var out Stored
 	for _, p := range parts[:done] {
 		out.Folder = p.Folder
-		out.Entries = append(out.Entries, p.Entries...)
+		all = append(all, p.Entries...)
 		out.Modified = append(out.Modified, p.Modified...)
 		out.ModSeqs = append(out.ModSeqs, p.ModSeqs...)
+	}
+	if len(all) > 0 {
+		out.Entries = all
 	}
 	return out, err
 }
 
+// flagsPiece is about how many messages one piece of a STORE is on: half a
+// millisecond of work.
+const flagsPiece = 16 * blockUIDs
+
 // setFlags is one piece of SetFlags.
 func setFlags(out *Stored, id AccountID, folder FolderID, uids []UID, u FlagUpdate) func(*tx) error {
 	return func(tx *tx) error {
-		*out = Stored{}
-		uids := uids // a batch may be run again
+		*out = Stored{Entries: out.Entries[:0]} // a batch may be run again
 		f, err := tx.folder(id, folder)
 		if err != nil {
 			return err
@@ -198,20 +221,24 @@ func setFlags(out *Stored, id AccountID, folder FolderID, uids []UID, u FlagUpda
 		var junk, wanted []UID
 		// Found out before the first put whether anything changes at all.
 		var modSeq ModSeq
-		for len(uids) > 0 {
+		var entries []Entry
+		for rest := uids; len(rest) > 0; {
 			n := 1
-			for n < len(uids) && uids[n]/blockUIDs == uids[0]/blockUIDs {
+			for n < len(rest) && rest[n]/blockUIDs == rest[0]/blockUIDs {
 				n++
 			}
-			part := uids[:n]
-			entries, err := tx.block(id, folder, part[0])
-			if err != nil {
+			part := rest[:n]
+			rest = rest[n:]
+			if entries, err = tx.appendBlock(entries[:0], id, folder, part[0]); err != nil {
 				return err
 			}
 			changed := false
 			for i := range entries {
 				e := &entries[i]
-				if _, ok := slices.BinarySearch(part, e.UID); !ok {
+				for len(part) > 0 && part[0] < e.UID {
+					part = part[1:]
+				}
+				if len(part) == 0 || part[0] != e.UID {
 					continue
 				}
 				if u.UnchangedSince != nil && e.ModSeq > *u.UnchangedSince {
@@ -240,11 +267,10 @@ func setFlags(out *Stored, id AccountID, folder FolderID, uids []UID, u FlagUpda
 				out.Entries = append(out.Entries, *e)
 			}
 			if changed {
-				if err := tx.putBlock(id, folder, part[0], entries); err != nil {
+				if err := tx.putBlock(id, folder, entries[0].UID, entries); err != nil {
 					return err
 				}
 			}
-			uids = uids[n:]
 		}
 		if modSeq != 0 {
 			f.HighestModSeq = modSeq

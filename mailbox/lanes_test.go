@@ -43,7 +43,7 @@ func TestChangesOfManyMessagesComeInPieces(t *testing.T) {
 	if err != nil || len(done.Entries) != n || done.Folder.Deleted != n {
 		t.Fatalf("%d entries, %d deleted, %v", len(done.Entries), done.Folder.Deleted, err)
 	}
-	if len(done.ModSeqs) < n/bulkSize-1 || slices.Max(done.ModSeqs) != done.Folder.HighestModSeq {
+	if len(done.ModSeqs) < 2 || slices.Max(done.ModSeqs) != done.Folder.HighestModSeq {
 		t.Errorf("modseqs %v, and the mailbox has %d", done.ModSeqs, done.Folder.HighestModSeq)
 	}
 	c, err := s.Changes(ann.ID, InboxID, since)
