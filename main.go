@@ -29,6 +29,7 @@ import (
 	"roost/admin/panel"
 	"roost/imapd"
 	"roost/mailbox"
+	"roost/mailbox/sasl"
 	"roost/mta/dns"
 	"roost/mta/inbound"
 	"roost/mta/outbound"
@@ -185,7 +186,7 @@ func local(ctx context.Context, f flags) error {
 	if relay != nil {
 		h.remote, fate = submit.Queue, "their mail goes to "+relay.String()
 	}
-	h.keys = keys{mail: local.TLSConfig(), web: local.TLSConfig()}
+	h.keys = keys{mail: sasl.Config(local.TLSConfig()), web: local.TLSConfig()}
 	return h.live(ctx, func() error { return cli.Welcome(ctx, os.Stdout, h.office, fate) })
 }
 
@@ -250,7 +251,7 @@ func (h *house) hire(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	h.keys = keys{mail: smith.TLSConfig(), web: smith.HTTPSConfig(), challenges: smith.HTTPHandler, run: smith.Run}
+	h.keys = keys{mail: sasl.Config(smith.TLSConfig()), web: smith.HTTPSConfig(), challenges: smith.HTTPHandler, run: smith.Run}
 	h.office.RetryCertificates = smith.Retry
 	h.office.Certificates = func() []admin.Certificate {
 		var all []admin.Certificate
@@ -436,6 +437,9 @@ func (h *house) live(ctx context.Context, greet func() error) error {
 	for _, d := range append(h.doors, door{name: "admin", Listener: socket}) {
 		if d.name == "smtp" || d.name == "submission" || d.name == "submissions" {
 			d.Listener = smtp.BehindProxy(d.Listener, h.mailProxies)
+		}
+		if strings.HasPrefix(d.name, "submission") || strings.HasPrefix(d.name, "imap") {
+			d.Listener = sasl.Listen(d.Listener) // where people log in
 		}
 		if d.name == "https" {
 			d.Listener = tls.NewListener(d.Listener, h.keys.web)

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 
@@ -24,7 +25,7 @@ func login() extension {
 				return []imap.Cap{imap.CapLoginDisabled}
 			}
 			var caps []imap.Cap
-			for _, m := range sasl.Mechanisms() {
+			for _, m := range s.door(new(caller)).Mechanisms() {
 				caps = append(caps, imap.AuthCap(m))
 			}
 			return caps
@@ -70,14 +71,8 @@ func authenticate(ctx context.Context, s *session, c *call) error {
 	if !s.tls {
 		return no("PRIVACYREQUIRED", "passwords are taken under TLS only")
 	}
-	var account mailbox.Account
-	var tried string
-	exchange, err := sasl.Start(mechanism, func(ctx context.Context, name, password string) error {
-		var err error
-		tried = name
-		account, err = s.srv.opts.Store.Login(ctx, s.peer, name, password)
-		return err
-	})
+	who := new(caller)
+	exchange, err := s.door(who).Start(mechanism)
 	if errors.Is(err, sasl.ErrUnknownMechanism) {
 		return no("CANNOT", "unknown mechanism")
 	}
@@ -97,11 +92,14 @@ func authenticate(ctx context.Context, s *session, c *call) error {
 			return bad("%v", err)
 		case errors.Is(err, sasl.ErrOtherIdentity):
 			return no("AUTHORIZATIONFAILED", "%v", err)
+		case errors.Is(err, sasl.ErrBinding):
+			s.log.Warn("IMAP login refused", "why", err)
+			return no("AUTHENTICATIONFAILED", "%v", err)
 		case err != nil:
-			return s.loginFailed(tried, err)
+			return s.loginFailed(who.name, err)
 		}
 		if done {
-			return s.loggedIn(account)
+			return s.loggedIn(who.account)
 		}
 		s.enc.Raw("+ ").Raw(base64.StdEncoding.EncodeToString(challenge)).Raw("\r\n")
 		line, err := s.dec.Line()
@@ -115,6 +113,46 @@ func authenticate(ctx context.Context, s *session, c *call) error {
 			return err
 		}
 	}
+}
+
+// caller is who tries to log in, and who it is once the password was right.
+type caller struct {
+	name    string
+	account mailbox.Account
+}
+
+// door is the one door, and SCRAM where it works.
+func (s *session) door(who *caller) sasl.Door {
+	store := s.srv.opts.Store
+	d := sasl.Door{Login: func(ctx context.Context, name, password string) (err error) {
+		who.name = name
+		who.account, err = store.Login(ctx, s.peer, name, password)
+		return err
+	}}
+	takes, err := store.TakesProofs()
+	if err != nil {
+		s.log.Error("whether SCRAM works", "error", err)
+	}
+	if !takes {
+		return d
+	}
+	d.SCRAM = &sasl.SCRAM{
+		Salt: func(_ context.Context, name string) ([]byte, int, error) {
+			if err := store.Admit(s.peer); err != nil {
+				return nil, 0, err
+			}
+			return store.Salt(name)
+		},
+		Prove: func(ctx context.Context, name string, p sasl.Proof) (key []byte, err error) {
+			who.name = name
+			who.account, key, err = store.LoginProof(ctx, s.peer, name, p)
+			return key, err
+		},
+	}
+	if c, ok := s.transport.conn.(*tls.Conn); ok {
+		d.SCRAM.Binding = sasl.Bind(c)
+	}
+	return d
 }
 
 // decodeResponse decodes a client's answer; "=" alone is an empty one.

@@ -27,6 +27,10 @@ type Account struct {
 
 	// Hidden are IMAP capabilities that its programs are not told of.
 	Hidden []string `json:"hidden,omitempty"`
+
+	// AppOnly is that mail programs log in with app passwords alone: its own
+	// password opens the panel, and no mail.
+	AppOnly bool `json:"app_only,omitempty"`
 }
 
 // Usage is what an account's mailboxes hold.
@@ -186,8 +190,9 @@ func (s *Store) SetPassword(ctx context.Context, addr Address, password string) 
 }
 
 // ChangeAccount lets f change whether an account is an administrator's, whether
-// it is disabled, its quota, its sending limits and its hidden capabilities, in one commit. Who is disabled is signed out of
-// the panel. An error of f is returned, and nothing changes; f may run more than
+// it is disabled, its quota, its sending limits, its hidden capabilities and which
+// passwords open its mail, in one commit. Who is disabled is signed out of the
+// panel. An error of f is returned, and nothing changes; f may run more than
 // once. Errors: ErrNotFound; ErrInvalid where no administrator could log in any
 // more.
 func (s *Store) ChangeAccount(ctx context.Context, addr Address, f func(*Account) error) (Account, error) {

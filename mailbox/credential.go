@@ -1,10 +1,7 @@
 package mailbox
 
 import (
-	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
@@ -15,6 +12,8 @@ import (
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/secure/precis"
+
+	"roost/mailbox/sasl"
 )
 
 // scramIterations is RFC 7677's least count. The secrets that it stretches are
@@ -137,7 +136,7 @@ func (s *Store) addDevice(ctx context.Context, addr Address, d Device) (Device, 
 				return faultf(ErrExists, "%s has a device named %s already", addr, d.Name)
 			}
 		}
-		if row.StoredKey, row.ServerKey, err = scramKeys(secret, a.ScramSalt, a.ScramIters); err != nil {
+		if row.StoredKey, row.ServerKey, err = sasl.Keys(secret, a.ScramSalt, a.ScramIters); err != nil {
 			return err
 		}
 		return tx.putJSON(bDevices, deviceKey(a.ID, id), &row)
@@ -201,19 +200,4 @@ func secretHash(typed string) []byte {
 		return r
 	}, strings.ToLower(typed))))
 	return sum[:]
-}
-
-// scramKeys derives what SCRAM-SHA-256 needs to check a proof (RFC 5802 3).
-func scramKeys(secret string, salt []byte, iterations int) (stored, server []byte, err error) {
-	salted, err := pbkdf2.Key(sha256.New, secret, salt, iterations, sha256.Size)
-	if err != nil {
-		return nil, nil, err
-	}
-	mac := func(text string) []byte {
-		m := hmac.New(sha256.New, salted)
-		m.Write([]byte(text))
-		return m.Sum(nil)
-	}
-	sum := sha256.Sum256(mac("Client Key"))
-	return bytes.Clone(sum[:]), mac("Server Key"), nil
 }

@@ -62,7 +62,7 @@
 //	bucket         key                              value
 //	meta           "format"                         number of the data model, u32
 //	               "instance"                       16 random bytes
-//	               "forwarding"                     32 random bytes: ForwardingKey
+//	               "forwarding"                     32 random bytes: ForwardingKey, salts for nobody
 //	settings       "server"                         Settings, JSON
 //	domains        domain                           Domain: DKIM keys, catch-all, separators; JSON
 //	addresses      Address                          account id, or an alias's targets and end, JSON
@@ -173,6 +173,9 @@
 //
 // A person's password is stretched with argon2id and nothing else is kept of it.
 // An app password is generated with 120 random bits; a SHA-256 of it is kept for
-// PLAIN and LOGIN, and SCRAM-SHA-256 keys with the account's one salt and count.
-// SCRAM can therefore only work for app passwords.
+// PLAIN and LOGIN, and SCRAM-SHA-256 keys with the account's one salt and count:
+// a proof is tried against each. SCRAM can therefore only work for app passwords,
+// and a program that is offered it would fail with a person's own: it is offered
+// when nobody who may log in could use that, because the account says so or has
+// none (proof.go).
 package mailbox

@@ -35,7 +35,8 @@ const (
 
 // guard counts wrong passwords at the login door, for all protocols together. The
 // same one again counts once, so that a mail program with an old password does not
-// lock its owner out. Loopback is not counted, nor what has no address. All of it
+// lock its owner out; so do proofs of SCRAM for one name, which look different each
+// time and of which no number finds a generated secret. Loopback is not counted, nor what has no address. All of it
 // is in memory: a restart forgets.
 type guard struct {
 	key []byte // of this process
@@ -258,4 +259,22 @@ func (s *Store) knock(ctx context.Context, from netip.Addr, name, password strin
 		}
 	}
 	return a, err
+}
+
+// knockToSend is knock for those who come to send.
+func (s *Store) knockToSend(ctx context.Context, from netip.Addr, name, password string, check func() (Submitter, error)) (who Submitter, err error) {
+	_, err = s.knock(ctx, from, name, password, func() (_ Account, err error) {
+		who, err = check()
+		return who.Account, err
+	})
+	if err == nil {
+		err = s.view(func(tx *tx) error {
+			_, err := tx.maySend(who.Account.ID, who.Device, time.Now())
+			return err
+		})
+	}
+	if err != nil {
+		return Submitter{}, err
+	}
+	return who, nil
 }

@@ -106,12 +106,16 @@ func (l *logins) check(ctx context.Context, h *passwordHash, password string) (b
 // password; others are trouble, or ctx's.
 func (s *Store) Login(ctx context.Context, from netip.Addr, name, password string) (Account, error) {
 	return s.knock(ctx, from, name, password, func() (Account, error) {
-		who, err := s.login(ctx, name, password)
-		if who.Only != "" {
-			return Account{}, faultf(ErrDisabled, "this app password of %s is for sending only", who.Account.Address)
-		}
-		return who.Account, err
+		return toRead(s.login(ctx, name, password))
 	})
+}
+
+// toRead refuses who may send only.
+func toRead(who Submitter, err error) (Account, error) {
+	if who.Only != "" {
+		return Account{}, faultf(ErrDisabled, "this app password of %s is for sending only", who.Account.Address)
+	}
+	return who.Account, err
 }
 
 // Submitter is who has logged in to send.
@@ -123,54 +127,64 @@ type Submitter struct {
 
 // LoginToSend is Login that also takes app passwords which only send. ErrFrozen, for
 // those who know the password, when too much came with it.
-func (s *Store) LoginToSend(ctx context.Context, from netip.Addr, name, password string) (who Submitter, err error) {
-	_, err = s.knock(ctx, from, name, password, func() (_ Account, err error) {
-		who, err = s.login(ctx, name, password)
-		return who.Account, err
+func (s *Store) LoginToSend(ctx context.Context, from netip.Addr, name, password string) (Submitter, error) {
+	return s.knockToSend(ctx, from, name, password, func() (Submitter, error) {
+		return s.login(ctx, name, password)
 	})
-	if err == nil {
-		err = s.view(func(tx *tx) error {
-			_, err := tx.maySend(who.Account.ID, who.Device, time.Now())
-			return err
-		})
-	}
-	if err != nil {
-		return Submitter{}, err
-	}
-	return who, nil
 }
 
 func (s *Store) login(ctx context.Context, name, password string) (Submitter, error) {
-	var row *accountRow
-	var off error
-	var devices []deviceRow
-	err := s.view(func(tx *tx) (err error) {
-		if row, off, err = tx.login(name); err != nil || row == nil {
-			return err
-		}
-		devices, err = tx.devices(row.ID)
-		return err
-	})
+	n, err := s.named(name)
 	if err != nil {
 		return Submitter{}, err
 	}
 	sum := secretHash(password)
-	for _, d := range devices {
+	for _, d := range n.devices {
 		if subtle.ConstantTimeCompare(sum, d.SHA256) == 1 {
-			if off != nil {
-				return Submitter{}, off
-			}
-			if err := s.touch(ctx, row.ID, d); errors.Is(err, ErrLogin) {
-				return Submitter{}, err
-			} else if err != nil {
-				// Who comes to read is let in while nothing can be written.
-				s.log.Warn("could not note the use of a device", "device", d.ID, "error", err)
-			}
-			return Submitter{row.Account, d.ID, d.SendAs}, nil
+			return s.loginDevice(ctx, n, d)
 		}
 	}
-	a, err := s.loginPerson(ctx, row, off, password)
-	return Submitter{Account: a}, err
+	a, err := s.loginPerson(ctx, n.row, n.off, password)
+	if err == nil && a.AppOnly {
+		err = faultf(ErrDisabled, "this password of %s opens the panel only: make an app password there for this program", a.Address)
+	}
+	if err != nil {
+		return Submitter{}, err
+	}
+	return Submitter{Account: a}, nil
+}
+
+// named is what a login name means: row is nil when it means nobody, and off is why
+// the account may not log in, if it may not.
+type named struct {
+	row     *accountRow
+	off     error
+	devices []deviceRow
+}
+
+func (s *Store) named(name string) (n named, err error) {
+	err = s.view(func(tx *tx) (err error) {
+		if n.row, n.off, err = tx.login(name); err != nil || n.row == nil {
+			return err
+		}
+		n.devices, err = tx.devices(n.row.ID)
+		return err
+	})
+	return n, err
+}
+
+// loginDevice lets the holder of an app password in.
+func (s *Store) loginDevice(ctx context.Context, n named, d deviceRow) (Submitter, error) {
+	if n.off != nil {
+		return Submitter{}, n.off
+	}
+	if err := s.touch(ctx, n.row.ID, d); errors.Is(err, ErrLogin) {
+		return Submitter{}, err
+	} else if err != nil {
+		// Who comes to read is let in while nothing can be written.
+		s.log.Warn("could not note the use of a device", "device", d.ID, "error", err)
+	}
+	return Submitter{n.row.Account, d.ID, d.SendAs}, nil
 }
 
 // LoginPerson is Login that takes the account's own password alone: a device's opens

@@ -43,10 +43,11 @@ func TestExchange(t *testing.T) {
 		{"login without a name", "LOGIN", []string{none, ""}, []string{"Username:"}, sasl.ErrMalformed},
 		{"login without a password", "LOGIN", []string{none, "me", ""}, []string{"Username:", "Password:"}, sasl.ErrMalformed},
 		{"unknown", "CRAM-MD5", nil, nil, sasl.ErrUnknownMechanism},
+		{"not offered", "SCRAM-SHA-256", nil, nil, sasl.ErrUnknownMechanism},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			x, err := sasl.Start(tt.mechanism, door)
+			x, err := sasl.Door{Login: door}.Start(tt.mechanism)
 			var challenges []string
 			done := false
 			for _, r := range tt.responses {
@@ -77,7 +78,7 @@ func FuzzExchange(f *testing.F) {
 	f.Add("PLAIN", []byte("\x00me@example.org\x00päss"), []byte{})
 	f.Add("LOGIN", []byte("me@example.org"), []byte("päss"))
 	f.Fuzz(func(t *testing.T, mechanism string, first, second []byte) {
-		x, err := sasl.Start(mechanism, door)
+		x, err := sasl.Door{Login: door}.Start(mechanism)
 		if err != nil {
 			return
 		}

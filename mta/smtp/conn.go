@@ -83,13 +83,20 @@ func (c *Conn) Hostname() string { return c.server.opt.Hostname() }
 
 // TLS gives the state of the TLS that the connection is in, or nil.
 func (c *Conn) TLS() *tls.ConnectionState {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t, ok := c.conn.(*tls.Conn); ok {
+	if t := c.Channel(); t != nil {
 		state := t.ConnectionState()
 		return &state
 	}
 	return nil
+}
+
+// Channel gives the TLS that the connection is in, or nil. It is not for reading
+// and writing.
+func (c *Conn) Channel() *tls.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, _ := c.conn.(*tls.Conn)
+	return t
 }
 
 // Record writes what is said from now on to t, secrets left out.

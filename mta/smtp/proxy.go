@@ -1,7 +1,6 @@
 package smtp
 
 import (
-	"crypto/tls"
 	"net"
 	"net/netip"
 	"slices"
@@ -39,11 +38,15 @@ func BehindProxy(l net.Listener, proxies []netip.Prefix) net.Listener {
 // client finds out who is at the other end, for which a proxy may have to be
 // heard first. It is false for a proxy that does not tell.
 func client(conn net.Conn) (netip.Addr, bool) {
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
-	}
-	if p, ok := conn.(*proxyproto.Conn); ok && p.ProxyHeader() == nil {
-		return netip.Addr{}, false
+	for inner := conn; ; {
+		if p, ok := inner.(*proxyproto.Conn); ok && p.ProxyHeader() == nil {
+			return netip.Addr{}, false
+		}
+		around, ok := inner.(interface{ NetConn() net.Conn }) // as *tls.Conn
+		if !ok {
+			break
+		}
+		inner = around.NetConn()
 	}
 	// An address that is none stays the zero value.
 	a, _ := netip.ParseAddrPort(conn.RemoteAddr().String())

@@ -17,9 +17,7 @@ type session struct {
 	*Options
 	keyring *msgauth.Keyring
 	conn    *smtp.Conn
-	account mailbox.Account // ID 0: nobody is logged in
-	only    mailbox.Address // the one sender of an app password that only sends
-	device  string          // the app password's id; empty: the account's own password
+	caller  // account with ID 0: nobody is logged in
 
 	from      smtp.Path
 	params    smtp.MailParams

@@ -132,6 +132,17 @@ func (p *Player) skip(t testing.TB, n int, code string) {
 	}
 }
 
+// Line reads one that begins as told, and gives the rest of it.
+func (p *Player) Line(t testing.TB, prefix string) string {
+	t.Helper()
+	got := p.line(t, 0)
+	rest, ok := strings.CutPrefix(got, prefix)
+	if !ok {
+		t.Fatalf("want %q, got %q", prefix, got)
+	}
+	return rest
+}
+
 // Until reads answers up to the one that a "S: " line would want.
 func (p *Player) Until(t testing.TB, want string) {
 	t.Helper()
