@@ -33,6 +33,7 @@ type Account struct {
 	Bytes    int64     `json:"bytes" table:"BYTES"`
 	Created  time.Time `json:"created" table:"SINCE"`
 	Disabled bool      `json:"disabled" table:"DISABLED"`
+	AppOnly  bool      `json:"app_only" table:"APP ONLY"`
 }
 
 type accountArgs struct {
@@ -120,7 +121,7 @@ func accountList(_ context.Context, o *Office, _ *struct{}) ([]Account, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, Account{string(a.Address), a.Admin, u.Messages, u.Bytes, a.Created, a.Disabled})
+		list = append(list, Account{string(a.Address), a.Admin, u.Messages, u.Bytes, a.Created, a.Disabled, a.AppOnly})
 	}
 	return list, nil
 }
@@ -149,6 +150,22 @@ func accountDisable(ctx context.Context, o *Office, a *accountArgs) (Done, error
 
 func accountEnable(ctx context.Context, o *Office, a *accountArgs) (Done, error) {
 	return a.change(ctx, o, "%s is enabled.", func(a *mailbox.Account) { a.Disabled = false })
+}
+
+type accountRestrictArgs struct{ accountArgs }
+
+// Help is shown below the one line of the list.
+func (accountRestrictArgs) Help() string {
+	return "Once this holds for every account that may log in, mail programs are offered SCRAM, " +
+		"by which a password never leaves them, and which can only work with app passwords."
+}
+
+func accountRestrict(ctx context.Context, o *Office, a *accountRestrictArgs) (Done, error) {
+	return a.change(ctx, o, "Mail programs log in to %s with app passwords only.", func(a *mailbox.Account) { a.AppOnly = true })
+}
+
+func accountRelax(ctx context.Context, o *Office, a *accountArgs) (Done, error) {
+	return a.change(ctx, o, "Mail programs may log in to %s with its own password, too.", func(a *mailbox.Account) { a.AppOnly = false })
 }
 
 type accountHideArgs struct {

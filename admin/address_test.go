@@ -43,6 +43,8 @@ func TestAddressesAreSet(t *testing.T) {
 		{"account demote", pairs{"Address": "anna@example.org"}, admin.Invalid},
 		{"account enable", pairs{"Address": "boss@example.org"}, ""},
 		{"account demote", pairs{"Address": "anna@example.org"}, ""},
+		{"account restrict", pairs{"Address": "anna@example.org"}, ""},
+		{"account restrict", pairs{"Address": "nobody@example.org"}, admin.NotFound},
 		{"account hide", pairs{"Address": "anna@example.org", "Capabilities": []string{"qresync", "CONDSTORE"}}, ""},
 		{"account hide", pairs{"Address": "anna@example.org", "Capabilities": []string{"two words"}}, admin.Invalid},
 		{"account hide", pairs{"Address": "nobody@example.org", "Capabilities": []string{"IDLE"}}, admin.NotFound},
@@ -58,6 +60,13 @@ func TestAddressesAreSet(t *testing.T) {
 	}
 	if a, err := o.Store.Account("anna@example.org"); err != nil || !slices.Equal(a.Hidden, []string{"QRESYNC", "CONDSTORE"}) {
 		t.Errorf("hidden: %v, %v", a.Hidden, err)
+	}
+	if a, err := o.Store.Account("anna@example.org"); err != nil || !a.AppOnly {
+		t.Errorf("app passwords only: %+v, %v", a, err)
+	}
+	do(t, o, owner, "account relax", func(args any) { set(args, "Address", "anna@example.org") })
+	if a, err := o.Store.Account("anna@example.org"); err != nil || a.AppOnly {
+		t.Errorf("any password: %+v, %v", a, err)
 	}
 	do(t, o, owner, "account hide", func(args any) { set(args, "Address", "anna@example.org"); set(args, "Capabilities", []string{"none"}) })
 	if a, err := o.Store.Account("anna@example.org"); err != nil || len(a.Hidden) > 0 {

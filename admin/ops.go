@@ -26,6 +26,8 @@ func Ops() []Op {
 		op("account disable", "Put off an account's mail, and let nobody log in to it.", Administrator, accountDisable),
 		op("account enable", "Take an account's mail again, and let its owner log in.", Administrator, accountEnable),
 		op("account hide", "Hide IMAP capabilities from the programs of an account.", Administrator, accountHide),
+		op("account restrict", "Let mail programs log in to an account with app passwords only; its own opens the panel.", Self, accountRestrict),
+		op("account relax", "Let an account's own password open its mail, too.", Self, accountRelax),
 		op("account password", "Give an account a new password.", Self, accountPassword),
 		op("account remove", "Remove an account and all its mail.", Administrator, accountRemove),
 

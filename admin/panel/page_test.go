@@ -385,7 +385,7 @@ func TestOperationsHaveAPlace(t *testing.T) {
 		}
 	}
 	collect()
-	if _, err := w.store.ChangeAccount(ctx, "anna@example.org", func(a *mailbox.Account) error { a.Admin, a.Disabled = true, true; return nil }); err != nil {
+	if _, err := w.store.ChangeAccount(ctx, "anna@example.org", func(a *mailbox.Account) error { a.Admin, a.Disabled, a.AppOnly = true, true, true; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.store.AddDomain(ctx, "closed.example"); err != nil {

@@ -64,7 +64,7 @@ func personPath(address string) string { return "/panel/people/" + url.PathEscap
 // person is one account: its devices, its password, its end.
 func person(v *visit) error {
 	answered, err := v.act(acts{
-		"device add": stay, "device remove": stay, "device unfreeze": stay, "sending set": stay, "account password": stay, "undelete restore": stay,
+		"device add": stay, "device remove": stay, "device unfreeze": stay, "sending set": stay, "account password": stay, "account restrict": stay, "account relax": stay, "undelete restore": stay,
 		"account promote": stay, "account demote": stay, "account disable": stay, "account enable": stay, "account hide": stay,
 		"account remove": func(*visit, url.Values, any) string { return "/panel/people" },
 	})
@@ -77,6 +77,7 @@ func person(v *visit) error {
 		Own      bool
 		Admin    bool
 		Disabled bool
+		AppOnly  bool
 		Usage    mailbox.Usage
 		Aliases  []string
 		Devices  []admin.Device
@@ -102,7 +103,7 @@ func person(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page.Address, page.Own, page.Admin, page.Disabled = string(a.Address), a.ID == v.account.ID, a.Admin, a.Disabled
+	page.Address, page.Own, page.Admin, page.Disabled, page.AppOnly = string(a.Address), a.ID == v.account.ID, a.Admin, a.Disabled, a.AppOnly
 	if page.Usage, err = v.store.AccountUsage(a.ID); err != nil {
 		return err
 	}
