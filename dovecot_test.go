@@ -17,8 +17,8 @@ import (
 )
 
 // startDovecot runs a Dovecot of its own and returns the address of its IMAP
-// over TLS.
-func startDovecot(t *testing.T) string {
+// over TLS, and the path of its LMTP socket if it has LMTP.
+func startDovecot(t *testing.T) (imaps, lmtp string) {
 	t.Helper()
 	dovecot := need(t, "dovecot")
 	if os.Geteuid() != 0 {
@@ -54,8 +54,12 @@ func startDovecot(t *testing.T) string {
 	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
 		os.Chmod(d, 0o755)
 	}
+	protocols := "imap"
+	if _, err := os.Stat("/usr/lib/dovecot/lmtp"); err == nil {
+		protocols, lmtp = "imap lmtp", filepath.Join(dir, "lmtp")
+	}
 	config := filepath.Join(dir, "dovecot.conf")
-	writePrivate(t, config, fmt.Sprintf(`protocols = imap
+	writePrivate(t, config, fmt.Sprintf(`protocols = %[3]s
 listen = 127.0.0.1
 base_dir = %[1]s/run
 state_dir = %[1]s/state
@@ -83,7 +87,12 @@ service imap-login {
     ssl = yes
   }
 }
-`, dir, port(where.addr["imaps"])))
+service lmtp {
+  unix_listener %[1]s/lmtp {
+    mode = 0666
+  }
+}
+`, dir, port(where.addr["imaps"]), protocols))
 	cmd := exec.Command(dovecot, "-F", "-c", config)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -99,10 +108,10 @@ service imap-login {
 	for range 100 {
 		if c, err := tls.Dial("tcp", where.addr["imaps"], &tls.Config{InsecureSkipVerify: true}); err == nil {
 			c.Close()
-			return where.addr["imaps"]
+			return where.addr["imaps"], lmtp
 		}
 		time.Sleep(50 * time.Millisecond) // another program has no bell
 	}
 	t.Fatal("Dovecot does not answer")
-	return ""
+	return "", ""
 }

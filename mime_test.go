@@ -69,7 +69,8 @@ func specimens(t *testing.T) (all []specimen) {
 // says so and why.
 func TestTortureBesideDovecot(t *testing.T) {
 	all := specimens(t)
-	dovecot := dialReader(t, "Dovecot", startDovecot(t), "me")
+	imaps, _ := startDovecot(t)
+	dovecot := dialReader(t, "Dovecot", imaps, "me")
 	roost := dialReader(t, "Roost", startWorld(t).addr["imaps"], "me@roost.localhost")
 	dovecot.drops = true // at base64 that ends early
 	both := []*reader{roost, dovecot}

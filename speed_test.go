@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -23,9 +24,10 @@ func TestSpeedBesideDovecot(t *testing.T) {
 		t.Skip("ROOST_SPEED is not set to a number of messages, 1000 or more")
 	}
 	w := startWorld(t)
+	imaps, lmtp := startDovecot(t)
 	sides := []*racer{
-		{T: t, name: "Roost", addr: w.addr["imaps"], user: "me@roost.localhost"},
-		{T: t, name: "Dovecot", addr: startDovecot(t), user: "me"},
+		{T: t, name: "Roost", addr: w.addr["imaps"], user: "me@roost.localhost", post: w.addr["smtp"], hello: "EHLO localhost"},
+		{T: t, name: "Dovecot", addr: imaps, user: "me", post: lmtp, hello: "LHLO localhost"},
 	}
 	var order []string
 	for _, r := range sides {
@@ -46,12 +48,16 @@ func TestSpeedBesideDovecot(t *testing.T) {
 		}
 		t.Logf("%-44s %12s %12s %8.1f", what, a.Round(10*time.Microsecond), b.Round(10*time.Microsecond), float64(b)/float64(a))
 	}
+	if d := sides[0].median(toIdle); d > 5*time.Millisecond {
+		t.Errorf("an idling program waits %v for the line about a message that was accepted", d)
+	}
 }
 
 // racer is one server and what it took.
 type racer struct {
 	*testing.T
 	name, addr, user string
+	post, hello      string // where it takes mail, a path for LMTP, and the greeting there
 	took             map[string][]time.Duration
 	order            []string
 }
@@ -122,7 +128,71 @@ func (r *racer) race(messages int) {
 		c.do("SELECT INBOX")
 	}
 	n := min(5000, messages/5)
+	r.deliver()
 	r.time(c, fmt.Sprintf("EXPUNGE %d", n), always("EXPUNGE"), func(int) { c.do(fmt.Sprintf(`STORE 1:%d +FLAGS.SILENT (\Deleted)`, n)) })
+}
+
+// toIdle is how long after a delivery's 250 an idling program has the line about it.
+const toIdle = "250 to the IDLE line"
+
+// deliver delivers messages while a program idles. The line may come before the
+// 250, which is a microsecond then.
+func (r *racer) deliver() {
+	r.order = append(r.order, toIdle)
+	if r.post == "" {
+		return // the server has no LMTP
+	}
+	idler := r.dial()
+	defer idler.Close()
+	idler.do("SELECT INBOX")
+	idler.w.WriteString("x IDLE\r\n")
+	idler.w.Flush()
+	if line, err := idler.r.ReadString('\n'); err != nil || line[0] != '+' {
+		r.Fatalf("%s: IDLE: %q, %v", r.name, line, err)
+	}
+	network := "tcp"
+	if strings.HasPrefix(r.post, "/") {
+		network = "unix"
+	}
+	conn, err := net.Dial(network, r.post)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(5 * time.Minute))
+	replies := bufio.NewReader(conn)
+	say := func(text string) {
+		io.WriteString(conn, text)
+		for {
+			line, err := replies.ReadString('\n')
+			if err != nil || len(line) < 4 || line[0] > '3' {
+				r.Fatalf("%s: %.20q: %q, %v", r.name, text, line, err)
+			}
+			if line[3] == ' ' {
+				return
+			}
+		}
+	}
+	say("")
+	say(r.hello + "\r\n")
+	for n := range 21 {
+		told := make(chan time.Time, 1)
+		go func() {
+			for {
+				line, err := idler.r.ReadString('\n')
+				if err != nil || strings.HasSuffix(line, " EXISTS\r\n") {
+					told <- time.Now()
+					return
+				}
+			}
+		}()
+		say("MAIL FROM:<a@example.com>\r\n")
+		say("RCPT TO:<" + r.user + ">\r\n")
+		say("DATA\r\n")
+		say(fmt.Sprintf("From: a@example.com\r\nDate: %s\r\nMessage-ID: <idle%d@example.com>\r\n\r\ntext\r\n.\r\n", time.Now().Format(time.RFC1123Z), n))
+		accepted := time.Now()
+		r.took[toIdle] = append(r.took[toIdle], max((<-told).Sub(accepted), time.Microsecond))
+	}
 }
 
 // word returns the word after name.
