@@ -44,10 +44,10 @@ func Ops() []Op {
 		op("alias list", "List the aliases.", Administrator, aliasList),
 		op("alias remove", "Remove an alias.", Administrator, aliasRemove),
 
-		op("allow", "Let mail from a sender in, though its domain wants it refused or nothing confirms it.", Administrator, allow),
-		op("block", "Refuse mail from a sender.", Administrator, block),
-		op("rule list", "List what was said about senders by \"allow\" and \"block\".", Administrator, ruleList),
-		op("rule remove", "Forget what was said about a sender.", Administrator, ruleRemove),
+		op("allow", "Let mail from a sender in, though its domain wants it refused, nothing confirms it, or it looks like junk.", Self, allow),
+		op("block", "Refuse mail from a sender.", Self, block),
+		op("rule list", "List what was said about senders by \"allow\" and \"block\".", Self, ruleList),
+		op("rule remove", "Forget what was said about a sender.", Self, ruleRemove),
 
 		op("lockout list", "List the addresses that may not log in for a time, as too many wrong passwords came from them.", Administrator, lockoutList),
 		op("lockout lift", "Let such an address log in again.", Administrator, lockoutLift),

@@ -32,6 +32,8 @@ type ruleArgs struct {
 	Account string `json:"account,omitempty" help:"Only for mail to this account; else to everybody here."`
 }
 
+func (a ruleArgs) subject() string { return a.Account }
+
 // about finds whose rule is meant.
 func (a ruleArgs) about(o *Office) (mailbox.Account, error) {
 	if a.Account == "" {
@@ -69,7 +71,17 @@ func allow(ctx context.Context, o *Office, a *ruleArgs) (Rule, error) { return a
 
 func block(ctx context.Context, o *Office, a *ruleArgs) (Rule, error) { return a.set(ctx, o, true) }
 
-func ruleList(_ context.Context, o *Office, _ *struct{}) ([]Rule, error) {
+type ruleListArgs struct {
+	Account string `json:"account,omitempty" help:"Only the rules of this account; else all rules."`
+}
+
+func (a ruleListArgs) subject() string { return a.Account }
+
+func ruleList(_ context.Context, o *Office, a *ruleListArgs) ([]Rule, error) {
+	who, err := ruleArgs{Account: a.Account}.about(o)
+	if err != nil {
+		return nil, err
+	}
 	all, err := o.Store.Rules()
 	if err != nil {
 		return nil, err
@@ -81,6 +93,9 @@ func ruleList(_ context.Context, o *Office, _ *struct{}) ([]Rule, error) {
 	}
 	var list []Rule
 	for _, r := range all {
+		if a.Account != "" && r.Account != who.ID {
+			continue
+		}
 		list = append(list, shownRule(r, names[r.Account]))
 	}
 	return list, err

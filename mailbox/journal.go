@@ -39,6 +39,12 @@ type Line struct {
 	Reply     string    `json:"reply,omitempty"`  // the SMTP reply that it ended with
 	Detail    []string  `json:"detail,omitempty"` // reasons, in words
 	Outbox    OutboxID  `json:"outbox,omitempty"`
+
+	// Author is the first address in From, which anybody could have written, and
+	// Judged is what was decided about the message: "junk" or "refused" for one
+	// account at least, else empty.
+	Author string `json:"author,omitempty"`
+	Judged string `json:"judged,omitempty"`
 }
 
 // Log adds lines to the journal that go with no message, such as a refusal.
@@ -74,7 +80,7 @@ func (tx *tx) log(l Line) error {
 	if l.Time.IsZero() {
 		l.Time = time.Now().UTC()
 	}
-	l.Subject, l.MessageID = cut(l.Subject), cut(l.MessageID)
+	l.Subject, l.MessageID, l.Author = cut(l.Subject), cut(l.MessageID), cut(l.Author)
 	seq, err := tx.nextSequence(bJournal)
 	if err != nil {
 		return err

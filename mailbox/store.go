@@ -214,6 +214,10 @@ func (s *Store) start() error {
 		if k, _ := tx.Bucket(bBodies).Cursor().Last(); k != nil {
 			last = max(last, bodyKey(k))
 		}
+		// What was refused has a number as well, in the journal alone.
+		if k, _ := tx.Bucket(bTraces).Cursor().Last(); len(k) == 16 {
+			last = max(last, bodyKey(k[:8]))
+		}
 		var clean bool
 		s.packs, clean, err = openPacks(filepath.Join(s.dir, "packs"), tx, s.log)
 		if !clean {

@@ -343,3 +343,21 @@ func TestClosedStoreAnswers(t *testing.T) {
 		t.Errorf("Accounts: %v, want ErrClosed", err)
 	}
 }
+
+// TestNumbersOfRefusedMailAreNotGivenAgain: they are in the journal alone, and a
+// message of the same number would be shown with their lines.
+func TestNumbersOfRefusedMailAreNotGivenAgain(t *testing.T) {
+	s, ann, _ := newStore(t, Options{})
+	spool := s.NewSpool(0)
+	refused := spool.ID()
+	spool.Close()
+	if err := s.Log(t.Context(), Line{Event: Refused, Message: refused}); err != nil {
+		t.Fatal(err)
+	}
+	dir := s.Dir()
+	closeStore(t, s)
+	s = openStore(t, dir, Options{})
+	if got := accept(t, s, hello(1), Placement{Account: ann.ID}); got.ID <= refused {
+		t.Errorf("the message has the number %s, and what was refused has %s", got.ID, refused)
+	}
+}

@@ -64,7 +64,7 @@ func personPath(address string) string { return "/panel/people/" + url.PathEscap
 // person is one account: its devices, its password, its end.
 func person(v *visit) error {
 	answered, err := v.act(acts{
-		"device add": stay, "device remove": stay, "device unfreeze": stay, "sending set": stay, "account password": stay, "account restrict": stay, "account relax": stay, "undelete restore": stay,
+		"device add": stay, "device remove": stay, "device unfreeze": stay, "sending set": stay, "allow": stay, "block": stay, "rule remove": stay, "account password": stay, "account restrict": stay, "account relax": stay, "undelete restore": stay,
 		"account promote": stay, "account demote": stay, "account disable": stay, "account enable": stay, "account hide": stay,
 		"account remove": func(*visit, url.Values, any) string { return "/panel/people" },
 	})
@@ -82,6 +82,9 @@ func person(v *visit) error {
 		Aliases  []string
 		Devices  []admin.Device
 		Add      form
+		Rules    []admin.Rule
+		Allow    form
+		Block    form
 		Sending  admin.Sending
 		Limits   form
 		Password form
@@ -117,6 +120,15 @@ func person(v *visit) error {
 		}
 	}
 	if page.Add, err = v.form("device add", "Connect", "address", page.Address); err != nil {
+		return err
+	}
+	if page.Rules, err = ask[[]admin.Rule](v, "rule list", "account", page.Address); err != nil {
+		return err
+	}
+	if page.Allow, err = v.form("allow", "Let in", "account", page.Address); err != nil {
+		return err
+	}
+	if page.Block, err = v.form("block", "Refuse", "account", page.Address); err != nil {
 		return err
 	}
 	if page.Sending, err = ask[admin.Sending](v, "sending show", "account", page.Address); err != nil {

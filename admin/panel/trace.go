@@ -187,7 +187,7 @@ type chapter struct {
 
 // story is the page of one message: everything that is known of it.
 func story(v *visit) error {
-	if answered, err := v.act(acts{"queue retry": stay, "queue drop": stay}); answered || err != nil {
+	if answered, err := v.act(acts{"queue retry": stay, "queue drop": stay, "allow": stay}); answered || err != nil {
 		return err
 	}
 	id, err := parseBody(v.r.PathValue("id"))
@@ -213,6 +213,10 @@ func story(v *visit) error {
 	for _, l := range lines {
 		chapters = append(chapters, chapter{l, sentence(l)})
 	}
+	let, err := v.offer(lines)
+	if err != nil {
+		return err
+	}
 	title := "Message " + id.String()
 	if j.Subject != "" {
 		title = j.Subject
@@ -222,8 +226,9 @@ func story(v *visit) error {
 		Journey  journey
 		Chapters []chapter
 		Waiting  []mailbox.Outgoing
+		Let      *offer
 		Here     string
-	}{id.String(), j, chapters, rows, "/panel/trace/" + url.PathEscape(id.String())})
+	}{id.String(), j, chapters, rows, let, "/panel/trace/" + url.PathEscape(id.String())})
 	return nil
 }
 

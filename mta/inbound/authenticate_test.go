@@ -82,6 +82,7 @@ func TestDMARCRejectIsRefused(t *testing.T) {
 	}
 	l := p.journal()
 	if l.Event != mailbox.Refused || !strings.HasPrefix(l.Reply, "550 5.7.1 ") || l.Subject != "Hi" ||
+		l.Message == 0 || l.Author != "joe@example.net" || l.Judged != "refused" ||
 		!slices.Contains(l.Detail, "SPF: 192.0.2.99 may not send for example.net") ||
 		!slices.Contains(l.Detail, "DMARC: claims to be from example.net, which nothing confirms; example.net wants such mail refused") {
 		t.Errorf("journal %+v", l)

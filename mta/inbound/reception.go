@@ -26,6 +26,7 @@ type reception struct {
 	verdict  *msgauth.Verdict // nil: nobody was asked
 	author   mailbox.Address  // of From, if SPF or DKIM confirms it; else empty
 	judged   map[mailbox.AccountID]judgement
+	turned   bool     // all of them refuse it
 	reasons  []string // of all of them, beside the verdict
 	accepted mailbox.Accepted
 }
@@ -132,6 +133,7 @@ func (m *reception) decide() error {
 		}
 	}
 	err := together(all)
+	m.turned = err != nil
 	m.judged = map[mailbox.AccountID]judgement{}
 	for i, id := range accounts {
 		m.judged[id] = all[i]
@@ -280,15 +282,21 @@ func (m *reception) line(e mailbox.Event) mailbox.Line {
 	l.Size = m.spool.Size()
 	l.Subject = m.header.Text("Subject")
 	l.MessageID = m.header.Get("Message-ID")
+	if from := m.senders(); len(from) > 0 {
+		l.Author = string(from[0])
+	}
 	if m.verdict != nil {
 		l.Detail = append(l.Detail, m.verdict.Lines()...)
 	}
 	l.Detail = append(l.Detail, m.reasons...)
 	for id, j := range m.judged {
-		if id != 0 && j.decision == junk {
+		if id != 0 && j.decision == junk && l.Judged == "" {
 			l.Detail = append(l.Detail, "Put into Junk")
-			break
+			l.Judged = string(junk)
 		}
+	}
+	if e == mailbox.Refused && m.turned {
+		l.Judged = string(refused)
 	}
 	for _, r := range m.to {
 		for _, o := range r.Outside {

@@ -58,6 +58,9 @@ func TestReadersAreHeeded(t *testing.T) {
 	wants("moved", 3, 0)
 	p.deliver("joe@example.net", mail, "250 2.0.0 ...")
 	wants("the next", 4, 0, "junk: Sender: this account put 3 messages from joe@example.net into Junk", "Put into Junk")
+	if l := p.journal(); l.Judged != "junk" || l.Author != "joe@example.net" {
+		t.Errorf("%+v", l)
+	}
 	if all := p.holds("ann@example.org", "Junk"); !strings.Contains(all[3], "Roost-Verdict: junk;\r\n\tDMARC: really from example.net, by SPF;\r\n\tSender: this account put 3 messages from joe@example.net into Junk\r\n") {
 		t.Errorf("%q", all[3])
 	}

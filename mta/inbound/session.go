@@ -166,7 +166,7 @@ func (s *session) Data(ctx context.Context, message io.Reader) (string, error) {
 	if errors.As(err, &r) {
 		s.Log.Info("refused", "from", s.from, "recipients", len(s.to), "reply", r, "peer", s.conn.Peer())
 		l := m.line(mailbox.Refused)
-		l.Reply = r.Error()
+		l.Message, l.Reply = m.spool.ID(), r.Error()
 		if jerr := s.Store.Log(ctx, l); jerr != nil && !r.Temporary() {
 			return "", jerr
 		}
