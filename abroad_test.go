@@ -120,7 +120,7 @@ func waitTrusted(ts *testscript.TestScript, addr, name string) {
 func shown(ts *testscript.TestScript, addr, name string, old *x509.Certificate) *tls.Conn {
 	config := &tls.Config{RootCAs: ts.Value("story").(*story).internet.roots, ServerName: name}
 	var err error
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		var conn *tls.Conn
 		if conn, err = tls.Dial("tcp", addr, config); err != nil {
 			continue
@@ -140,7 +140,7 @@ func renewal(ts *testscript.TestScript, addr, name string) {
 	defer conn.Close()
 	in := bufio.NewReader(conn)
 	said := func(want string) {
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		if line, err := in.ReadString('\n'); err != nil || !strings.HasPrefix(line, want) {
 			ts.Fatalf("the server said %q, %v; want %s", line, err, want)
 		}

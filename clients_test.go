@@ -12,7 +12,7 @@ import (
 )
 
 // clientTime is how long a mail program may take in these tests.
-const clientTime = 30 * time.Second
+const clientTime = 2 * time.Minute
 
 // program runs a mail program with a home of its own.
 func program(t *testing.T, home string, stdin string, name string, args ...string) string {

@@ -38,16 +38,26 @@ func TestKilledAtRandomMoments(t *testing.T) {
 			t.Fatal(err)
 		}
 		var senders sync.WaitGroup
+		left := 1 + rand.IntN(40) // answers until the random moment
+		enough := make(chan struct{})
 		for n := range 4 {
 			senders.Go(func() {
 				send(w.addr["smtp"], fmt.Sprintf("%d.%d", round, n), func(id string) {
 					mu.Lock()
 					answered[id] = true
+					if left--; left == 0 {
+						close(enough)
+					}
 					mu.Unlock()
 				})
 			})
 		}
-		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond) // the random moment
+		select {
+		case <-enough:
+		case <-time.After(time.Minute):
+			t.Errorf("round %d: the server answers nobody", round)
+		}
+		time.Sleep(rand.N(20 * time.Millisecond)) // and somewhere within what follows
 		w.kill()
 		senders.Wait()
 		found := stored(t, w.dir)
@@ -101,7 +111,7 @@ var messageID = regexp.MustCompile(`<([0-9.]+@kill\.example)>`)
 // once when each of the two has it once.
 func stored(t *testing.T, dir string) map[string]int {
 	t.Helper()
-	s, err := mailbox.Open(dir, mailbox.Options{LockTimeout: 5 * time.Second})
+	s, err := mailbox.Open(dir, mailbox.Options{LockTimeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

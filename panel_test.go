@@ -30,7 +30,7 @@ type browser struct {
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
 	path := need(t, "chromium")
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	t.Cleanup(cancel)
 	ctx, stop := chromedp.NewExecAllocator(ctx, chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.IgnoreCertErrors, chromedp.UserDataDir(t.TempDir()),
@@ -54,7 +54,7 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 // text is what a person sees of an element.
 func (b *browser) text(css string) string {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS(css)))
 	if err != nil {
@@ -68,7 +68,7 @@ func (b *browser) open(url string) { b.t.Helper(); b.do(chromedp.Navigate(url)) 
 // click follows a link or presses a button, and waits for the page that comes of it.
 func (b *browser) click(css string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	resp, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(css)))
 	if err != nil {
@@ -84,12 +84,12 @@ func (b *browser) fill(css, text string) {
 	b.do(chromedp.SetValue(chromedp.CSS(css), text))
 }
 
-// sees fails unless an element comes to say something: at once, or in the next seconds.
+// sees fails unless an element comes to say something: at once, or in the next minute.
 func (b *browser) sees(css string, pattern string) {
 	b.t.Helper()
 	want := regexp.MustCompile("(?s)" + pattern)
 	var got string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if got = b.text(css); want.MatchString(got) {
 			return
 		}

@@ -33,9 +33,9 @@ func needRoot(t *testing.T) {
 // until waits for something that another process does.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited 20 s for %s", what)
+			t.Fatalf("waited a minute for %s", what)
 		}
 	}
 }
@@ -195,7 +195,7 @@ func arrived(t *testing.T, w *world) map[string][]string {
 	if err := w.stop(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := mailbox.Open(w.dir, mailbox.Options{LockTimeout: 5 * time.Second})
+	s, err := mailbox.Open(w.dir, mailbox.Options{LockTimeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

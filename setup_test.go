@@ -115,7 +115,7 @@ func ownData(dir string) error {
 // waitFor waits until the server has said something, and returns all that it said.
 func (w *world) waitFor(t *testing.T, text string) string {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if said := w.out.String(); strings.Contains(said, text) {
 			return said
 		}

@@ -266,7 +266,7 @@ var tortured = regexp.MustCompile(`<([0-9.]+@torture\.example)>`)
 // once when each of the two has it once, whole.
 func inBoth(t *testing.T, dir string, size map[string]int) map[string]int {
 	t.Helper()
-	s, err := mailbox.Open(dir, mailbox.Options{LockTimeout: 5 * time.Second})
+	s, err := mailbox.Open(dir, mailbox.Options{LockTimeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

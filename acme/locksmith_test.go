@@ -426,7 +426,7 @@ func TestRunEndsWhileTheAuthorityHangs(t *testing.T) {
 	logs.wait("obtaining certificate")
 	begun := time.Now()
 	stop()
-	if took := time.Since(begun); took > 2*time.Second {
+	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("Run ended after %v", took)
 	}
 	if status := l.Status()[0]; status.Problem != "" {

@@ -55,7 +55,7 @@ func FuzzSession(f *testing.F) {
 		ours, theirs := net.Pipe()
 		defer ours.Close()
 		p.conns <- from{theirs, "127.0.0.1"}
-		ours.SetDeadline(time.Now().Add(20 * time.Second))
+		ours.SetDeadline(time.Now().Add(time.Minute))
 		c := tls.Client(ours, h.clientTLS())
 		if err := c.Handshake(); err != nil {
 			t.Fatal(err)

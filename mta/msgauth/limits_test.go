@@ -92,7 +92,7 @@ func TestHostileHeaderTakesNoTime(t *testing.T) {
 			s.mail.Message, s.mail.Size = strings.NewReader(m), int64(len(m))
 			start := time.Now()
 			v := msgauth.Verify(t.Context(), s.zone.Resolver(), s.mail)
-			if took := time.Since(start); took > 2*time.Second {
+			if took := time.Since(start); took > 20*time.Second {
 				t.Errorf("took %s", took)
 			}
 			if len(v.DKIM) == 0 || slices.ContainsFunc(v.DKIM, func(s msgauth.Signature) bool { return s.Result == msgauth.Pass }) {

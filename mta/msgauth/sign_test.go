@@ -183,7 +183,7 @@ func TestSignManyFoldsInTime(t *testing.T) {
 	if _, err := msgauth.Sign(strings.NewReader(long), "example.org", keys); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("took %v", took)
 	}
 }
