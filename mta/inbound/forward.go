@@ -32,6 +32,9 @@ func (s *session) resolveBounce(to smtp.Path) (mailbox.Route, error) {
 	if !s.Forward {
 		return mailbox.Route{}, errNoForward
 	}
+	if _, rewritten := firstHop(sender); rewritten {
+		return s.toFirstHop(sender)
+	}
 	addr, err := mailbox.ParseTarget(sender.String())
 	if err != nil {
 		return mailbox.Route{}, errNoUser
@@ -48,6 +51,24 @@ func (s *session) resolveBounce(to smtp.Path) (mailbox.Route, error) {
 		err = errNoUser
 	case errors.Is(err, mailbox.ErrDisabled):
 		err = errDisabled
+	}
+	return route, err
+}
+
+// toFirstHop is the way of a notification back to the forwarder before us, whose
+// rewritten path may have a longer local part than an address of ours.
+func (s *session) toFirstHop(p smtp.Path) (mailbox.Route, error) {
+	domain, err := mailbox.ParseDomain(p.Domain)
+	if err != nil {
+		return mailbox.Route{}, errNoUser
+	}
+	addr := mailbox.Address(p.Local + "@" + domain)
+	route, err := s.Store.Resolve(addr)
+	switch {
+	case errors.Is(err, mailbox.ErrForeign):
+		return mailbox.Route{Outside: []mailbox.Outside{{To: addr}}}, nil
+	case err == nil && isSRS(p), errors.Is(err, mailbox.ErrNotFound), errors.Is(err, mailbox.ErrExpired), errors.Is(err, mailbox.ErrDisabled):
+		err = errNoUser // if it is ours, it was too old: else it had stood for itself
 	}
 	return route, err
 }

@@ -108,6 +108,37 @@ third.example. MX 10 mx.third.example.
 	}
 }
 
+// TestForwardedBefore: the notification goes to whom was the first to rewrite, in the
+// form that he wrote, however long.
+func TestForwardedBefore(t *testing.T) {
+	p := newPost(t)
+	p.alias("out@example.org", "carl@elsewhere.example")
+	first := "SRS0=Abcd=XY=a-sender-with-a-long-name.example=somebody.with.a.long.name@first.example"
+	for n, from := range []string{first, "SRS1=his=first.example=" + strings.TrimSuffix(strings.TrimPrefix(first, "SRS0"), "@first.example") + "@second.example"} {
+		if reply := p.send(from, "out@example.org", "Subject: hi\r\n\r\nhello"); !strings.HasPrefix(reply, "250 ") {
+			t.Fatal(reply)
+		}
+		rows := p.outbox()
+		ours := rows[len(rows)-1].From
+		if len(rows) != 2*n+1 || !strings.HasPrefix(ours, "SRS1=") || !strings.HasSuffix(ours, "=first.example==Abcd=XY=a-sender-with-a-long-name.example=somebody.with.a.long.name@example.org") {
+			t.Fatalf("%+v", rows)
+		}
+		if reply := p.tell("MAIL FROM:<joe@third.example>", "RCPT TO:<"+ours+">"); !strings.HasPrefix(reply, "550 5.7.1 ") {
+			t.Error(reply)
+		}
+		forged := strings.Replace(ours, "=first.", "=victim.", 1)
+		if reply := p.tell("MAIL FROM:<>", "RCPT TO:<"+forged+">"); !strings.HasPrefix(reply, "550 5.1.1 ") {
+			t.Error(reply)
+		}
+		if reply := p.send("", ours, "Subject: failed\r\n\r\nno"); !strings.HasPrefix(reply, "250 ") {
+			t.Fatal(reply)
+		}
+		if rows = p.outbox(); len(rows) != 2*n+2 || rows[2*n+1].From != "" || rows[2*n+1].Domain != "first.example" || rows[2*n+1].Recipients[0].Address != first {
+			t.Errorf("%+v", rows)
+		}
+	}
+}
+
 func TestForwardingIsJudged(t *testing.T) {
 	zone := dnstest.New(t, `
 bank.example. MX 10 mx.bank.example.
@@ -146,6 +177,7 @@ func TestWhoGetsNoMail(t *testing.T) {
 		"postmaster@example.org": "250 ",
 		"SRS0=x@example.org":     "550 5.1.1 ",
 		"srs0=AAAAAA=AA=a.b=c@d": "550 5.1.1 ",
+		"SRS1=AAAAAA=a.b==c@d":   "550 5.1.1 ",
 	} {
 		if reply := p.tell("MAIL FROM:<joe@sender.example>", "RCPT TO:<"+to+">"); !strings.HasPrefix(reply, want) {
 			t.Errorf("%s: %s", to, reply)

@@ -17,12 +17,22 @@ import (
 //
 //	SRS0=proof=day=sender.example=joe@ours.example
 //
-// The scheme's own reader ignores case, as some hosts change it on the way.
+// An address that another forwarder has rewritten does not grow with each of us: it
+// becomes one that names the first of them and keeps what he wrote, whose proof
+// and day he alone can tell. A notification goes from us to him at once, whoever
+// was in between:
+//
+//	SRS0=his=day=sender.example=joe@first.example
+//	SRS1=proof=first.example==his=day=sender.example=joe@ours.example
+//
+// The scheme's own reader ignores case, as some hosts change it on the way. Behind
+// the tag others may write "+" or "-" for "=".
 const (
-	srsPrefix = "SRS0="
-	srsDays   = 21   // in which a notification may come
-	srsCycle  = 1024 // days until the two characters of the day come again
-	srsProof  = 6    // characters: 30 bits, to be guessed over SMTP alone
+	srsFirst = "SRS0"
+	srsLater = "SRS1"
+	srsDays  = 21   // in which a notification may come
+	srsCycle = 1024 // days until the two characters of the day come again
+	srsProof = 6    // characters: 30 bits, to be guessed over SMTP alone
 
 	// maxRewritten bounds the path in octets (RFC 5321 4.5.3.1.3, without its
 	// brackets). One that would be longer is the null one, and nobody is told.
@@ -34,29 +44,73 @@ var srsAlphabet = base32.StdEncoding.WithPadding(base32.NoPadding)
 // srs rewrites with a key.
 type srs []byte
 
+// isSRS says whether a path may be one that we rewrote.
 func isSRS(p smtp.Path) bool {
-	return p.Domain != "" && len(p.Local) > len(srsPrefix) && strings.EqualFold(p.Local[:len(srsPrefix)], srsPrefix)
+	return p.Domain != "" && (tagged(p.Local, srsFirst) || tagged(p.Local, srsLater)) && p.Local[len(srsFirst)] == '='
+}
+
+// tagged says whether a local part begins with a tag of the scheme and one of its
+// separators.
+func tagged(local, tag string) bool {
+	n := len(tag)
+	return len(local) > n+1 && strings.EqualFold(local[:n], tag) && strings.IndexByte("=+-", local[n]) >= 0
+}
+
+// firstHop gives the path of the forwarder who was the first to rewrite, if p was
+// rewritten.
+func firstHop(p smtp.Path) (smtp.Path, bool) {
+	if tagged(p.Local, srsFirst) {
+		return p, p.Domain != ""
+	}
+	if !tagged(p.Local, srsLater) {
+		return smtp.Path{}, false
+	}
+	_, rest, _ := strings.Cut(p.Local[len(srsLater)+1:], "=")
+	host, kept, _ := strings.Cut(rest, "=")
+	first := smtp.Path{Local: srsFirst + kept, Domain: host}
+	return first, smtp.ValidDomain(host) && tagged(first.Local, srsFirst)
 }
 
 // rewrite gives the reverse-path in a domain of ours that stands for from. The null
-// path stands for itself.
+// path stands for itself, and so does one of our own that has come back.
 func (key srs) rewrite(from smtp.Path, domain string, now time.Time) smtp.Path {
 	if from.Domain == "" {
 		return smtp.Path{}
 	}
-	rest := day(now) + "=" + from.Domain + "=" + from.Local
-	p := smtp.Path{Local: srsPrefix + key.proof(rest) + "=" + rest, Domain: domain}
+	p := smtp.Path{Domain: domain}
+	if first, ok := firstHop(from); !ok {
+		rest := day(now) + "=" + from.Domain + "=" + from.Local
+		p.Local = srsFirst + "=" + key.proof(rest) + "=" + rest
+	} else if _, ours := key.original(first, now); ours {
+		p.Local = first.Local
+	} else {
+		rest := first.Domain + "=" + first.Local[len(srsFirst):]
+		p.Local = srsLater + "=" + key.proof(srsLater+"="+rest) + "=" + rest
+	}
 	if len(p.String()) > maxRewritten {
 		return smtp.Path{}
 	}
 	return p
 }
 
-// original gives the path that was rewritten; false: not by us, or not lately.
+// original gives the path that was rewritten, or that of the first forwarder; false:
+// not by us, or not lately.
 func (key srs) original(p smtp.Path, now time.Time) (smtp.Path, bool) {
-	proof, rest, ok := strings.Cut(p.Local[len(srsPrefix):], "=")
-	if !ok || !hmac.Equal([]byte(strings.ToUpper(proof)), []byte(key.proof(rest))) {
+	if !isSRS(p) {
 		return smtp.Path{}, false
+	}
+	proof, rest, ok := strings.Cut(p.Local[len(srsFirst)+1:], "=")
+	later := tagged(p.Local, srsLater)
+	proved := rest
+	if later {
+		// No proof of the one kind is good for the other.
+		proved = srsLater + "=" + rest
+	}
+	if !ok || !hmac.Equal([]byte(strings.ToUpper(proof)), []byte(key.proof(proved))) {
+		return smtp.Path{}, false
+	}
+	if later {
+		return firstHop(p)
 	}
 	stamp, address, _ := strings.Cut(rest, "=")
 	domain, local, ok := strings.Cut(address, "=")

@@ -15,7 +15,6 @@ func TestRewrittenPaths(t *testing.T) {
 		{Local: "Joe=Bloggs+x", Domain: "Sender.Example"},
 		{Local: "two words", Domain: "sender.example"},
 		{Local: "jürgen", Domain: "bücher.example"},
-		{Local: "SRS0=abcd=AA=first.example=joe", Domain: "second.example"},
 		{Local: strings.Repeat("l", 64), Domain: "sender.example"},
 		{Local: "joe", Domain: "[192.0.2.1]"},
 	} {
@@ -54,16 +53,74 @@ func TestRewrittenPaths(t *testing.T) {
 	}
 }
 
+// TestSeveralForwarders: what others have rewritten names the first of them, and does
+// not grow.
+func TestSeveralForwarders(t *testing.T) {
+	one, two, three := srs("one"), srs("two"), srs("three")
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	first := one.rewrite(smtp.Path{Local: "Joe", Domain: "sender.example"}, "one.example", now)
+	second := two.rewrite(first, "two.example", now)
+	third := three.rewrite(second, "three.example", now)
+	kept := "=one.example=" + strings.TrimPrefix(first.Local, "SRS0")
+	for _, p := range []smtp.Path{second, third} {
+		if !isSRS(p) || !strings.HasPrefix(p.Local, "SRS1=") || !strings.HasSuffix(p.Local, kept) || len(p.Local) != len("SRS1=")+srsProof+len(kept) {
+			t.Errorf("%s becomes %s", first, p)
+		}
+	}
+	if third.Local == second.Local || third.Domain != "three.example" {
+		t.Errorf("%s becomes %s", second, third)
+	}
+	// The first alone can tell how old it is.
+	if got, ok := three.original(third, now.AddDate(1, 0, 0)); !ok || got != first {
+		t.Errorf("%s is of %s, %v", third, got, ok)
+	}
+	lower := smtp.Path{Local: strings.ToLower(third.Local), Domain: third.Domain}
+	if got, ok := three.original(lower, now); !ok || !strings.EqualFold(got.String(), first.String()) {
+		t.Errorf("%s is of %s, %v", lower, got, ok)
+	}
+	for _, forged := range []string{
+		second.Local, // with the proof of another
+		strings.Replace(third.Local, "=one.", "=won.", 1),
+		third.Local + "x",
+		"SRS0" + third.Local[len("SRS1"):],
+		"SRS1=" + third.Local[len("SRS1=x"):],
+	} {
+		if got, ok := three.original(smtp.Path{Local: forged, Domain: "three.example"}, now); ok {
+			t.Errorf("%s holds, for %s", forged, got)
+		}
+	}
+	// What comes back to the first stands for itself, whatever domain of his it leaves by.
+	for _, p := range []smtp.Path{first, second, third} {
+		if got := one.rewrite(p, "other.example", now); got.Local != first.Local || got.Domain != "other.example" {
+			t.Errorf("%s, back again, becomes %s", p, got)
+		}
+	}
+	for from, want := range map[string]string{
+		"SRS0+abc=AA=a.example=joe":            "=first.example=+abc=AA=a.example=joe",
+		"srs0-joe":                             "=first.example=-joe",
+		"SRS1+abc=a.example=-x=AA=b.example=c": "=a.example=-x=AA=b.example=c",
+		"SRS1=abc=a.example=x":                 "=first.example=SRS1=abc=a.example=x",
+		"SRS1=abc=two words==x":                "=first.example=SRS1=abc=two words==x",
+		"SRS1=abc":                             "=first.example=SRS1=abc",
+		"SRS0":                                 "=first.example=SRS0",
+		"SRS0joe":                              "=first.example=SRS0joe",
+	} {
+		if p := two.rewrite(smtp.Path{Local: from, Domain: "first.example"}, "two.example", now); !strings.HasSuffix(p.Local, want) {
+			t.Errorf("%s@first.example becomes %s", from, p)
+		}
+	}
+}
+
 func FuzzRewrittenPath(f *testing.F) {
 	key, now := srs("a key"), time.Unix(1_800_000_000, 0)
 	f.Add("SRS0=")
 	f.Add("SRS0===")
+	f.Add("SRS1=")
+	f.Add("SRS1=a=b==c")
+	f.Add(key.rewrite(smtp.Path{Local: "SRS0=a=AA=sender.example=joe", Domain: "first.example"}, "o.example", now).Local)
 	f.Add(key.rewrite(smtp.Path{Local: "joe", Domain: "sender.example"}, "o.example", now).Local)
 	f.Fuzz(func(t *testing.T, local string) {
 		p := smtp.Path{Local: local, Domain: "o.example"}
-		if !isSRS(p) {
-			return
-		}
 		if from, ok := key.original(p, now); ok && !strings.EqualFold(key.rewrite(from, "o.example", now).Local, local) {
 			t.Errorf("%q is %v", local, from)
 		}
