@@ -36,7 +36,11 @@ type command struct {
 	// counts says that it takes or tells sequence numbers, which UIDONLY forbids;
 	// so does numbered.
 	counts bool
-	run    func(context.Context, *session, *call) error
+	// opens says that it tells of a mailbox as it is at one moment. What happened
+	// since is told by the next command, so that a client which resynchronises can
+	// tell the one from the other (RFC 7162 section 3.2.5).
+	opens bool
+	run   func(context.Context, *session, *call) error
 }
 
 // extensions is the capability table.

@@ -11,8 +11,8 @@ import (
 // selecting brings the commands that open and close a mailbox.
 func selecting() extension {
 	return extension{commands: []command{
-		{name: "SELECT", in: loggedIn, run: selectMailbox(false)},
-		{name: "EXAMINE", in: loggedIn, run: selectMailbox(true)},
+		{name: "SELECT", in: loggedIn, opens: true, run: selectMailbox(false)},
+		{name: "EXAMINE", in: loggedIn, opens: true, run: selectMailbox(true)},
 		{name: "CLOSE", in: selected, run: closeMailbox},
 		{name: "UNSELECT", in: selected, run: unselect},
 		{name: "CHECK", in: selected, run: noop},

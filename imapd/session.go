@@ -246,7 +246,7 @@ func (s *session) run(ctx context.Context, c *call) error {
 		return uidRequired()
 	}
 	err := cmd.run(ctx, s, c)
-	if err == nil || !isFatal(err) {
+	if !cmd.opens && (err == nil || !isFatal(err)) {
 		atOnce := s.notify.listens() && !s.notify.delayed
 		if uerr := s.update(ctx, !cmd.numbered || atOnce); uerr != nil {
 			return uerr

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -55,12 +56,16 @@ func TestPicturesAgree(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, p := range painters {
 		wg.Go(func() {
-			for range actions {
+			for i := range actions {
+				p.gently = i >= actions/2
 				p.act()
 			}
 		})
 	}
 	wg.Wait()
+	for _, p := range painters {
+		p.dropped.Wait() // what a dropped session does late is no change that anybody missed
+	}
 	resyncs := 0
 	for i, p := range painters {
 		resyncs += p.resyncs
@@ -104,6 +109,9 @@ type painter struct {
 	high     int  // the HIGHESTMODSEQ that was told last
 	back     bool // while SELECT tells what happened meanwhile
 	exists   int  // as it says
+
+	gently  bool // a connection is dropped when the server has ended its command
+	dropped sync.WaitGroup
 }
 
 type sketch struct {
@@ -209,7 +217,11 @@ func (p *painter) act() {
 			}
 			p.messages[i].flags = m
 		}
-		p.do(p.uid() + "STORE " + set + " " + sign + "FLAGS.SILENT (" + flag + ")")
+		silent := ".SILENT"
+		if p.notify {
+			silent = "" // flags may be on their way that were told before this command
+		}
+		p.do(p.uid() + "STORE " + set + " " + sign + "FLAGS" + silent + " (" + flag + ")")
 	case what == 7:
 		set, _, _ := pick()
 		p.do(p.uid() + "FETCH " + set + " (UID BODY[TEXT])")
@@ -227,10 +239,25 @@ func (p *painter) act() {
 	default: // some drop the connection before they know what came of a command
 		set, _, _ := pick()
 		fmt.Fprint(p.c, []string{"", "drop EXPUNGE\r\n", "drop " + p.uid() + "STORE " + set + " +FLAGS (" + flag + ")\r\n", "drop " + p.uid() + "MOVE " + set + " INBOX\r\n"}[p.rand.IntN(4)])
-		p.c.Close()
+		p.drop()
 		p.dial()
 	}
 	p.learn()
+}
+
+// drop ends the connection without a word: at once, so that the server may find it
+// broken in the middle of its answer, or by saying that no more will come.
+func (p *painter) drop() {
+	c := p.c
+	if !p.gently {
+		c.Close()
+		return
+	}
+	c.(*tls.Conn).CloseWrite()
+	p.dropped.Go(func() {
+		io.Copy(io.Discard, c)
+		c.Close()
+	})
 }
 
 // learn asks about messages that only their number is known of.
