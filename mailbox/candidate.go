@@ -15,6 +15,7 @@ type candidate struct {
 	entry Entry
 
 	msg    *Message
+	fields *message.Header
 	part   *message.Part
 	header string // folded
 }
@@ -45,14 +46,18 @@ func (c *candidate) leaf(q *Query) (truth, error) {
 	if q.cost == costRow {
 		return q.byRow(&c.msg.Facts, c.run.now), nil
 	}
+	if q.Test == TestHeader {
+		h, err := c.head()
+		if err != nil {
+			return no, err
+		}
+		return truthOf(fieldHas(h, q)), nil
+	}
 	if c.part == nil {
 		var err error
 		if c.part, err = message.Parse(c.msg.Reader()); err != nil {
 			return no, err
 		}
-	}
-	if q.Test == TestHeader {
-		return truthOf(fieldHas(c.part.Header, q)), nil
 	}
 	if q.Test == TestText {
 		if c.header == "" {
@@ -63,6 +68,21 @@ func (c *candidate) leaf(q *Query) (truth, error) {
 		}
 	}
 	return c.inBody(q.Text)
+}
+
+// head reads the message's header, and no further unless that was done already.
+func (c *candidate) head() (message.Header, error) {
+	if c.part != nil {
+		return c.part.Header, nil
+	}
+	if c.fields == nil {
+		h, err := message.ReadHeader(c.msg.Reader())
+		if err != nil {
+			return h, err
+		}
+		c.fields = &h
+	}
+	return *c.fields, nil
 }
 
 // inBody looks through the body's text, no further than to the first hit.
