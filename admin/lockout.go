@@ -17,11 +17,7 @@ type Lockout struct {
 }
 
 func shownLockout(b mailbox.Block) Lockout {
-	shown := Lockout{b.Address.String(), b.Wrong, b.Since.UTC(), b.Until.UTC()}
-	if b.Address.IsSingleIP() {
-		shown.Address = b.Address.Addr().String()
-	}
-	return shown
+	return Lockout{b.Network(), b.Wrong, b.Since.UTC(), b.Until.UTC()}
 }
 
 func lockoutList(_ context.Context, o *Office, _ *struct{}) ([]Lockout, error) {
@@ -36,7 +32,7 @@ type lockoutArgs struct {
 	From string `json:"from" arg:"" help:"The IP address, or the network as it is listed."`
 }
 
-func lockoutLift(_ context.Context, o *Office, a *lockoutArgs) (Done, error) {
+func lockoutLift(ctx context.Context, o *Office, a *lockoutArgs) (Done, error) {
 	from, err := netip.ParseAddr(a.From)
 	if err != nil {
 		network, nerr := netip.ParsePrefix(a.From)
@@ -45,5 +41,5 @@ func lockoutLift(_ context.Context, o *Office, a *lockoutArgs) (Done, error) {
 		}
 		from = network.Addr()
 	}
-	return done("%s may log in again.", a.From), o.Store.LiftBlock(from)
+	return done("%s may log in again.", a.From), o.Store.LiftBlock(ctx, from)
 }

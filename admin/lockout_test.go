@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"roost/admin"
+	"roost/mailbox"
 )
 
 func TestLockouts(t *testing.T) {
@@ -40,5 +41,45 @@ func TestLockouts(t *testing.T) {
 				t.Errorf("%s: %v", from, err)
 			}
 		}
+	})
+}
+
+// TestLockoutsWithoutAServer: a command that opens the store itself lists and lifts what a server
+// that has ended blocked.
+func TestLockoutsWithoutAServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		with := func(f func(*admin.Office)) {
+			store, err := mailbox.Open(dir, mailbox.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := store.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			f(&admin.Office{Store: store})
+		}
+		owner := admin.Caller{Owner: true}
+		with(func(o *admin.Office) {
+			for n := range 10 {
+				if _, err := o.Store.Login(t.Context(), netip.MustParseAddr("192.0.2.1"), "anna@example.org", fmt.Sprint(n)); err == nil {
+					t.Fatal("in")
+				}
+			}
+		})
+		with(func(o *admin.Office) {
+			list := do(t, o, owner, "lockout list", nil).([]admin.Lockout)
+			if len(list) != 1 || list[0].Address != "192.0.2.1" || list[0].Wrong != 10 {
+				t.Errorf("%+v", list)
+			}
+			do(t, o, owner, "lockout lift", func(args any) { set(args, "From", "192.0.2.1") })
+		})
+		with(func(o *admin.Office) {
+			if list := do(t, o, owner, "lockout list", nil).([]admin.Lockout); len(list) != 0 {
+				t.Errorf("%+v", list)
+			}
+		})
 	})
 }

@@ -69,7 +69,7 @@ func (s *Store) CheckWithProgress(ctx context.Context, progress func(done, total
 	var bodies []checkedBody
 	known := make(map[BodyID]Damage)
 	err := s.view(func(tx *tx) error {
-		steps := []func(*Report, map[BodyID]int64) error{tx.checkAccounts, tx.checkMessages, tx.checkOutbox, tx.checkDigests, tx.checkAnnotations, tx.checkTallies}
+		steps := []func(*Report, map[BodyID]int64) error{tx.checkAccounts, tx.checkMessages, tx.checkOutbox, tx.checkDigests, tx.checkAnnotations, tx.checkTallies, tx.checkBlocks}
 		for _, step := range steps {
 			if err := step(&r, refs); err != nil {
 				return err

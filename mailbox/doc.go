@@ -103,6 +103,7 @@
 //	journal        number u64                       Line, JSON
 //	traces         message u64, number u64          nothing: the journal by message
 //	tokens         SHA-256 of kind and secret       Token, JSON
+//	blocks         network, as text                 Block, JSON: who may not log in for a time
 //	corners        room, 0, key                     when it was put (unix ns u64), and what only that room understands
 //
 // Of a message's facts, those that lists, searches by date or size and sorts ask

@@ -1,7 +1,6 @@
 package mailbox
 
 import (
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -33,11 +32,12 @@ const (
 	maxGuarded = 10_000
 )
 
-// guard counts wrong passwords at the login door, for all protocols together. The
-// same one again counts once, so that a mail program with an old password does not
-// lock its owner out; so do proofs of SCRAM for one name, which look different each
-// time and of which no number finds a generated secret. Loopback is not counted, nor what has no address. All of it
-// is in memory: a restart forgets.
+// guard counts wrong passwords at the login door, for all protocols together. The same
+// one again counts once, so that a mail program with an old password does not lock its
+// owner out; so do proofs of SCRAM for one name, which look different each time and of
+// which no number finds a generated secret. Loopback is not counted, nor what has no
+// address. The counts are in memory, and a restart forgets them; a block it does not
+// forget, with what was counted until then (lockout.go).
 type guard struct {
 	key []byte // of this process
 
@@ -54,14 +54,6 @@ type guesses struct {
 	seen   [][8]byte // digests of those of the day
 
 	blocked, until time.Time
-}
-
-// Block is an address that may not log in for a time.
-type Block struct {
-	Address netip.Prefix // a single IPv4 address, or an IPv6 /64
-	Wrong   int          // passwords in the last day, each once
-	Since   time.Time
-	Until   time.Time
 }
 
 func newGuard() *guard {
@@ -201,38 +193,6 @@ func (g *guard) forgetKnown() {
 // left. Login asks too.
 func (s *Store) Admit(from netip.Addr) error { return s.guard.admit(from) }
 
-// Blocks lists the addresses that may not log in, the latest first.
-func (s *Store) Blocks() []Block {
-	g := s.guard
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var all []Block
-	for p, w := range g.guesses {
-		if time.Now().Before(w.until) {
-			all = append(all, Block{p, len(w.seen), w.blocked, w.until})
-		}
-	}
-	slices.SortFunc(all, func(a, b Block) int {
-		return cmp.Or(b.Since.Compare(a.Since), a.Address.Addr().Compare(b.Address.Addr()))
-	})
-	return all
-}
-
-// LiftBlock lets an address log in again, and forgets what it guessed. ErrNotFound
-// when it is not blocked.
-func (s *Store) LiftBlock(a netip.Addr) error {
-	p, _ := guarded(a)
-	g := s.guard
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	w := g.guesses[p]
-	if w == nil || !time.Now().Before(w.until) {
-		return faultf(ErrNotFound, "%s is not locked out", a)
-	}
-	delete(g.guesses, p)
-	return nil
-}
-
 // knock lets check look at a password that came from an address.
 func (s *Store) knock(ctx context.Context, from netip.Addr, name, password string, check func() (Account, error)) (Account, error) {
 	if err := s.guard.admit(from); err != nil {
@@ -249,6 +209,7 @@ func (s *Store) knock(ctx context.Context, from netip.Addr, name, password strin
 		pause, blocked := s.guard.wrong(from, name, password)
 		if blocked {
 			s.log.Warn("locked out after many wrong passwords", "address", from)
+			s.noteBlock(ctx, from)
 		}
 		timer := time.NewTimer(pause)
 		defer timer.Stop()

@@ -147,13 +147,13 @@ func TestLiftBlock(t *testing.T) {
 		s, _, _ := newStore(t, Options{})
 		d := door{t, s}
 		addr := netip.MustParseAddr("192.0.2.1")
-		if err := s.LiftBlock(addr); !errors.Is(err, ErrNotFound) {
+		if err := s.LiftBlock(t.Context(), addr); !errors.Is(err, ErrNotFound) {
 			t.Errorf("nothing to lift: %v", err)
 		}
 		for n := range 10 {
 			d.want("192.0.2.1", fmt.Sprint(n), "wrong")
 		}
-		if err := s.LiftBlock(addr); err != nil {
+		if err := s.LiftBlock(t.Context(), addr); err != nil {
 			t.Error(err)
 		}
 		d.want("192.0.2.1", "another", "wrong")

@@ -21,6 +21,7 @@ const (
 	Deferred  Event = "deferred"  // refused for now: it is tried again
 	Failed    Event = "failed"    // given up
 	Damaged   Event = "damaged"   // found damaged on the disk, and not served any more
+	Blocked   Event = "blocked"   // no message: an address that may not log in for a time
 )
 
 // Line is one line of the journal: what happened to a message, for the people

@@ -24,6 +24,7 @@ func (s *Store) jobs() []job {
 		{name: "forget expunged messages", every: time.Minute, run: s.forgetExpunged},
 		{name: "give up old rows of expunged messages", every: time.Hour, run: s.giveUpExpunged},
 		{name: "give up old lines of the journal", every: time.Hour, run: s.trimJournal},
+		{name: "drop lockouts that are over", every: 10 * time.Minute, run: s.dropBlocks},
 		{name: "empty deleted mailboxes", every: time.Minute, run: s.emptyDiscarded, woken: true},
 	}
 }

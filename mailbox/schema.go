@@ -46,12 +46,13 @@ var (
 	bPaces          = []byte("paces")
 	bCorrespondents = []byte("correspondents")
 	bOrigins        = []byte("origins")
+	bBlocks         = []byte("blocks")
 )
 
 var buckets = [][]byte{
 	bMeta, bSettings, bDomains, bAddresses, bAccounts, bDevices, bState, bFolders, bNames,
 	bSubscriptions, bFacts, bViews, bFlags, bExpunged, bBodies, bDigests, bSignatures, bThreads, bJoined, bPacks, bOutbox, bDue, bJournal, bCorners, bTokens,
-	bDamaged, bDiscarded, bRules, bUndelete, bTraces, bAnnotations, bAllowances, bPaces, bCorrespondents, bOrigins,
+	bDamaged, bDiscarded, bRules, bUndelete, bTraces, bAnnotations, bAllowances, bPaces, bCorrespondents, bOrigins, bBlocks,
 }
 
 // tx is one bbolt transaction. It notes what has to happen around the commit:

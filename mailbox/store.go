@@ -239,6 +239,10 @@ func (s *Store) start() error {
 		s.packs.close()
 		return err
 	}
+	if err := s.loadBlocks(); err != nil {
+		s.packs.close()
+		return err
+	}
 	if err := s.keepReserve(context.Background()); err != nil {
 		s.log.Warn("there is no reserve for a full disk", "error", err)
 	}

@@ -142,7 +142,7 @@ func trace(v *visit) error {
 		Events []mailbox.Event
 		Older  string
 		Back   time.Time // how far it was looked
-	}{rows, q, []mailbox.Event{mailbox.Received, mailbox.Refused, mailbox.Submitted, mailbox.Delivered, mailbox.Deferred, mailbox.Failed}, older, last})
+	}{rows, q, []mailbox.Event{mailbox.Received, mailbox.Refused, mailbox.Submitted, mailbox.Delivered, mailbox.Deferred, mailbox.Failed, mailbox.Blocked}, older, last})
 }
 
 // parseBody reads a message's number as the journal shows it.

@@ -77,6 +77,27 @@ func TestTraceIsOnesOwn(t *testing.T) {
 	}
 }
 
+// An administrator sees who was locked out, by address and until when; nobody else does.
+func TestTraceOfLockouts(t *testing.T) {
+	w := newWorld(t)
+	w.log(mailbox.Line{Event: mailbox.Blocked, Remote: "2001:db8::/64", Detail: []string{"10 wrong passwords in a day: may not log in until 2030-01-02 03:04:05 UTC"}})
+	boss := w.signIn("boss")
+	for _, path := range []string{"/panel/trace", "/panel/trace?event=blocked", "/panel/trace?q=2001:db8"} {
+		page := boss.get(path).Body.String()
+		for _, want := range []string{">Locked out</span>", "2001:db8::/64", "may not log in until 2030-01-02 03:04:05 UTC"} {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s lacks %q: %s", path, want, page)
+			}
+		}
+		if strings.Contains(page, "no sender") {
+			t.Errorf("%s speaks of a message: %s", path, page)
+		}
+	}
+	if page := w.signIn("anna").get("/panel/trace").Body.String(); strings.Contains(page, "2001:db8::/64") {
+		t.Errorf("anna sees it: %s", page)
+	}
+}
+
 func TestTraceFiltersAndPages(t *testing.T) {
 	w := newWorld(t)
 	for i := range 120 {

@@ -120,6 +120,8 @@ func eventWord(e mailbox.Event) string {
 		return "Waiting"
 	case mailbox.Failed:
 		return "Failed"
+	case mailbox.Blocked:
+		return "Locked out"
 	}
 	return string(e)
 }
