@@ -92,19 +92,13 @@ func (s *Store) newBackup(ctx context.Context) (*Backup, error) {
 		b.Close()
 		return nil, err
 	}
-	err = s.view(func(tx *tx) error {
-		if err := b.note(tx); err != nil {
-			return err
-		}
-		_, err := tx.WriteTo(contextWriter{ctx, f})
-		return s.full(err)
-	})
+	err = s.copyDB(ctx, f, b.note)
 	if err == nil {
 		b.Manifest.Database, err = f.Seek(0, io.SeekEnd)
 	}
 	if err != nil {
 		b.Close()
-		return nil, fmt.Errorf("copy roost.db: %w", err)
+		return nil, err
 	}
 	return b, nil
 }

@@ -440,11 +440,18 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// fdatasync may run beside Close: a file that is closed meanwhile is not mistaken
+// for another, which has its number by then.
 func fdatasync(f *os.File) error {
-	for {
-		err := syscall.Fdatasync(int(f.Fd()))
-		if err != syscall.EINTR {
-			return err
-		}
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
 	}
+	var synced error
+	err = c.Control(func(fd uintptr) {
+		for synced = syscall.EINTR; synced == syscall.EINTR; {
+			synced = syscall.Fdatasync(int(fd))
+		}
+	})
+	return errors.Join(err, synced)
 }

@@ -79,7 +79,7 @@ func (s *Store) takeSnapshot(ctx context.Context) error {
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	if err := s.copyDB(ctx, f); err != nil {
+	if err := s.copyDB(ctx, f, func(*tx) error { return nil }); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -116,9 +116,13 @@ func outdated(all []snapshotFile) []snapshotFile {
 
 // copyDB writes roost.db as it is at one moment. A transaction is open while it
 // does: pages that are freed meanwhile stay unused until the next commit, and
-// nobody waits. So w is a file of this machine, never a connection.
-func (s *Store) copyDB(ctx context.Context, w io.Writer) error {
+// nobody waits. So w is a file of this machine, never a connection. note sees the
+// same moment first.
+func (s *Store) copyDB(ctx context.Context, w io.Writer, note func(*tx) error) error {
 	return s.view(func(tx *tx) error {
+		if err := note(tx); err != nil {
+			return err
+		}
 		if _, err := tx.WriteTo(contextWriter{ctx, w}); err != nil {
 			return fmt.Errorf("copy roost.db: %w", s.full(err))
 		}
