@@ -288,6 +288,7 @@ func asChild() (known bool, err error) {
 		"ROOST_TEST_MIGRATE":      migrateAndSay,
 		"ROOST_TEST_POWER":        powerChild,
 		"ROOST_TEST_POWER_VERIFY": powerVerifyChild,
+		powerCopyEnv:              powerCopyChild,
 	} {
 		if v := os.Getenv(name); v != "" {
 			known, err = true, errors.Join(err, work(v))

@@ -93,6 +93,14 @@ func TestPowerCuts(t *testing.T) {
 // strace saw.
 func recordPower(t *testing.T, operations int) (root, log string) {
 	t.Helper()
+	root = t.TempDir()
+	return root, recordPowerOf(t, "ROOST_TEST_POWER="+filepath.Join(root, "data"), "ROOST_TEST_POWER_OPERATIONS="+strconv.Itoa(operations))
+}
+
+// recordPowerOf runs the test binary with an environment, see TestMain, and
+// returns what strace saw.
+func recordPowerOf(t *testing.T, env ...string) (log string) {
+	t.Helper()
 	if _, err := exec.LookPath("strace"); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("strace is not installed")
@@ -103,12 +111,12 @@ func recordPower(t *testing.T, operations int) (root, log string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, log = t.TempDir(), filepath.Join(t.TempDir(), "strace")
+	log = filepath.Join(t.TempDir(), "strace")
 	cmd := exec.Command("strace", "-f", "--seccomp-bpf", "-qq", "-xx", "-s", strconv.Itoa(64<<20), "-o", log, "-e",
 		"trace=openat,openat2,creat,open,close,dup,dup3,write,writev,pwrite64,pwritev,pwritev2,ftruncate,truncate,fallocate,fsync,fdatasync,"+
 			"sync_file_range,renameat,renameat2,rename,unlinkat,unlink,mkdirat,mkdir,rmdir,linkat,link,symlinkat,lseek,sendfile,splice,copy_file_range",
 		exe)
-	cmd.Env = append(os.Environ(), "ROOST_TEST_POWER="+filepath.Join(root, "data"), "ROOST_TEST_POWER_OPERATIONS="+strconv.Itoa(operations))
+	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +128,7 @@ func recordPower(t *testing.T, operations int) (root, log string) {
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("the store at work: %v\n%s", err, said)
 	}
-	return root, log
+	return log
 }
 
 // power follows a recorded process: the disk, and what was acknowledged.
@@ -161,13 +169,18 @@ func newPower(t *testing.T, root string) *power {
 
 func (p *power) replay(log string) {
 	p.t.Helper()
+	replayFile(p.t, p.disk, log)
+}
+
+func replayFile(t *testing.T, d *disk, log string) {
+	t.Helper()
 	f, err := os.Open(log)
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := p.disk.replay(f); err != nil {
-		p.t.Fatal(err)
+	if err := d.replay(f); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -104,6 +105,24 @@ func (d *diskName) apply(links map[string]*inode) {
 	if d.add != "" {
 		links[d.add] = d.node
 	}
+}
+
+// load makes a directory hold what one of the file system does, all of it synced.
+func (n *inode) load(path string) error {
+	all, err := os.ReadDir(path)
+	for _, e := range all {
+		child, below := &inode{name: e.Name()}, filepath.Join(path, e.Name())
+		if e.IsDir() {
+			child = newDir(e.Name())
+			err = errors.Join(err, child.load(below))
+		} else {
+			b, bad := os.ReadFile(below)
+			child.stable, child.size = b, int64(len(b))
+			err = errors.Join(err, bad)
+		}
+		n.links[e.Name()], n.now[e.Name()] = child, child
+	}
+	return err
 }
 
 func always() bool { return true }
