@@ -254,6 +254,37 @@ func TestConnectionLimits(t *testing.T) {
 	})
 }
 
+// Unless other limits are set an address has 100 connections and an account 50, and the
+// words say which it was.
+func TestConnectionLimitsUnlessSet(t *testing.T) {
+	inBubble(t, imapd.Limits{}, func(b *bubble) {
+		var open []*client
+		for range 50 {
+			open = append(open, b.login("192.0.2.1"))
+		}
+		for range 50 {
+			c := b.dial("192.0.2.1")
+			c.expect("* OK")
+			open = append(open, c)
+		}
+		c := b.dial("192.0.2.1")
+		c.expect("* BYE [LIMIT] too many connections\r\n")
+		c.expectClosed()
+		c = open[99]
+		c.send("a LOGIN %s \"%s\"", b.me.Address, password)
+		c.expect("a NO [LIMIT] too many connections of this account\r\n")
+		open[0].Close()
+		synctest.Wait()
+		c.send("b LOGIN %s \"%s\"", b.me.Address, password)
+		c.expect("b OK")
+		open = append(open[1:], b.dial("192.0.2.1"))
+		open[99].expect("* OK")
+		for _, c := range open {
+			c.Close()
+		}
+	})
+}
+
 // Stopping tells who waits, and does not wait for who does not listen.
 func TestStop(t *testing.T) {
 	inBubble(t, imapd.Limits{}, func(b *bubble) {
