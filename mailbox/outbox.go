@@ -24,7 +24,8 @@ type Outgoing struct {
 	Domain     string      `json:"domain"`           // where the recipients are, in lower-case A-labels
 	Recipients []Recipient `json:"recipients"`
 	Body       BodyID      `json:"body"`
-	Size       int64       `json:"size"`
+	Prefix     string      `json:"prefix,omitempty"`    // header fields put in front of the body, each ending in CRLF; a rescue leaves them out
+	Size       int64       `json:"size"`                // with them
 	EightBit   bool        `json:"eight_bit,omitempty"` // needs 8BITMIME (RFC 6152)
 	UTF8       bool        `json:"utf8,omitempty"`      // needs SMTPUTF8 (RFC 6531)
 
@@ -192,9 +193,9 @@ func (s *Store) DropOutgoing(ctx context.Context, id OutboxID) error {
 	})
 }
 
-// OutgoingBody is the message of an outbox row.
+// OutgoingBody is the message of an outbox row, from its Prefix on.
 func (s *Store) OutgoingBody(o *Outgoing) (*io.SectionReader, error) {
-	m := &Message{s: s, Facts: Facts{Body: o.Body, Size: o.Size}}
+	m := &Message{s: s, Facts: Facts{Body: o.Body, Prefix: []byte(o.Prefix), Size: o.Size}}
 	err := s.view(func(tx *tx) (err error) {
 		if err := tx.quarantined(o.Body); err != nil {
 			return err
@@ -213,7 +214,7 @@ func (tx *tx) enqueue(body BodyID, size int64, o Outgoing) error {
 	if err != nil {
 		return err
 	}
-	o.ID, o.Body, o.Size = OutboxID(seq), body, size
+	o.ID, o.Body, o.Size = OutboxID(seq), body, size+int64(len(o.Prefix))
 	if o.Created.IsZero() {
 		o.Created = time.Now().UTC()
 	}

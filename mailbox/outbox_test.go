@@ -24,6 +24,35 @@ func submit(t *testing.T, s *Store, from Account, domains ...string) {
 	}
 }
 
+// TestOutgoingPrefix: each row's fields are in front of the one body.
+func TestOutgoingPrefix(t *testing.T) {
+	s, ann, _ := newStore(t, Options{})
+	spool := s.NewSpool(0)
+	defer spool.Close()
+	io.WriteString(spool, hello(1))
+	in := Intake{Body: spool, From: string(ann.Address)}
+	for _, prefix := range []string{"", "Delivered-To: a@example.org\r\n"} {
+		in.Queue = append(in.Queue, Outgoing{Domain: "one.example", Prefix: prefix, Recipients: []Recipient{{Address: "x@one.example"}}})
+	}
+	if _, err := s.Accept(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := s.Outbox()
+	if err != nil || len(rows) != 2 {
+		t.Fatal(rows, err)
+	}
+	for i, row := range rows {
+		want := in.Queue[i].Prefix + hello(1)
+		body, err := s.OutgoingBody(&row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(body); err != nil || string(b) != want || row.Size != int64(len(want)) {
+			t.Errorf("%d octets, %q, %v", row.Size, b, err)
+		}
+	}
+}
+
 func TestOutboxByDueTime(t *testing.T) {
 	s, ann, _ := newStore(t, Options{})
 	ctx := context.Background()

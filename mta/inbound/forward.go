@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"roost/mailbox"
@@ -73,8 +74,31 @@ func (s *session) toFirstHop(p smtp.Path) (mailbox.Route, error) {
 	return route, err
 }
 
+// circle finds an alias that the message is to be forwarded for, and was before: we
+// have put it into Delivered-To then. All recipients share the one answer to the
+// data, so those who are not in the circle don't get it either, and the sender is
+// told.
+func (m *reception) circle() (mailbox.Address, bool) {
+	been := map[mailbox.Address]bool{}
+	for _, value := range m.header.All("Delivered-To") {
+		if addr, err := mailbox.ParseAddress(value); err == nil {
+			been[addr] = true
+		}
+	}
+	for _, r := range m.to {
+		for _, o := range r.Outside {
+			// A notification on its way back has no alias.
+			if o.Alias != "" && been[o.Alias] {
+				return o.Alias, true
+			}
+		}
+	}
+	return "", false
+}
+
 // forward gives the outbox rows for those who are elsewhere, one for each domain
-// and alias, since the reverse-path is in the alias's domain.
+// and alias's domain, since the reverse-path is in that. Their copy begins with a
+// Delivered-To for every alias that led there, by which a circle is found.
 func (m *reception) forward() ([]mailbox.Outgoing, error) {
 	if !slices.ContainsFunc(m.to, func(r recipient) bool { return len(r.Outside) > 0 }) {
 		return nil, nil
@@ -110,6 +134,13 @@ func (m *reception) forward() ([]mailbox.Outgoing, error) {
 			}
 			row := &rows[n]
 			row.UTF8 = row.UTF8 || !to.ASCII()
+			alias := smtp.Path{Local: o.Alias.Local(), Domain: o.Alias.Domain()}
+			field := "Delivered-To: " + alias.String() + "\r\n"
+			// Who can't take SMTPUTF8 gets what does not need it: without this too.
+			if o.Alias != "" && (alias.ASCII() || row.UTF8) && !strings.Contains(row.Prefix, field) {
+				row.Prefix += field
+				row.EightBit = row.EightBit || !alias.ASCII()
+			}
 			if again := func(have mailbox.Recipient) bool { return have.Address == to.String() }; slices.ContainsFunc(row.Recipients, again) {
 				continue
 			}

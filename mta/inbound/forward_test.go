@@ -82,7 +82,7 @@ third.example. MX 10 mx.third.example.
 		t.Fatal(err)
 	}
 	b, err := io.ReadAll(body)
-	if text := string(b); err != nil || !strings.HasPrefix(text, "Received: ") || !strings.HasSuffix(text, "From: joe@sender.example\r\nSubject: hi\r\n\r\nhello\r\n") || strings.Contains(text, "Return-Path") {
+	if text := string(b); err != nil || !strings.HasPrefix(text, "Delivered-To: team@example.org\r\nReceived: ") || int64(len(text)) != rows[0].Size || !strings.HasSuffix(text, "From: joe@sender.example\r\nSubject: hi\r\n\r\nhello\r\n") || strings.Contains(text, "Return-Path") {
 		t.Errorf("%v: %s", err, b)
 	}
 	// A notification goes back, and nothing else does.
@@ -135,6 +135,71 @@ func TestForwardedBefore(t *testing.T) {
 		}
 		if rows = p.outbox(); len(rows) != 2*n+2 || rows[2*n+1].From != "" || rows[2*n+1].Domain != "first.example" || rows[2*n+1].Recipients[0].Address != first {
 			t.Errorf("%+v", rows)
+		}
+	}
+}
+
+// TestForwardingInACircle: what was forwarded for an alias and comes back for it is
+// refused, whatever the hosts in between did to the reverse-path and the case.
+func TestForwardingInACircle(t *testing.T) {
+	p := newPost(t)
+	p.alias("out@example.org", "dora@other.example")
+	p.alias("team@example.org", "ann@example.org", "out@example.org", "carl@elsewhere.example")
+	if reply := p.send("joe@sender.example", "Team@example.org", "Subject: hi\r\n\r\nhello"); !strings.HasPrefix(reply, "250 ") {
+		t.Fatal(reply)
+	}
+	rows := p.outbox()
+	if len(rows) != 2 {
+		t.Fatalf("%+v", rows)
+	}
+	for i, alias := range []string{"out@example.org", "team@example.org"} {
+		if rows[0].Domain == "elsewhere.example" {
+			i = 1 - i
+		}
+		body, err := p.store.OutgoingBody(&rows[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(body)
+		if err != nil || !strings.HasPrefix(string(b), "Delivered-To: "+alias+"\r\nReceived: ") {
+			t.Fatalf("%v: %s", err, b)
+		}
+		back := "Received: from us by them; Sun, 1 Mar 2026 12:00:00 +0000\r\n" + strings.Replace(string(b), "@example.org", "@EXAMPLE.org", 1)
+		want := "554 5.4.6 The message runs in a circle: it was forwarded for " + alias + " before"
+		if reply := p.send("list@third.example", alias, back); strings.TrimSpace(reply) != want {
+			t.Error(reply)
+		}
+		l := p.journal()
+		if l.Event != mailbox.Refused || l.Reply != want || strings.Join(l.To, " ") != alias || len(l.Detail) > 0 || l.Subject != "hi" {
+			t.Errorf("%+v", l)
+		}
+		// Who is here gets it: nothing circles.
+		if reply := p.send("list@third.example", "bob@example.org", back); !strings.HasPrefix(reply, "250 ") {
+			t.Error(reply)
+		}
+	}
+	if again := p.outbox(); len(again) != 2 || len(p.inbox("ann@example.org")) != 1 || len(p.inbox("bob@example.org")) != 2 {
+		t.Errorf("%+v", again)
+	}
+	// A field of somebody else's is no circle, nor is one that is none.
+	other := "Delivered-To: carl@elsewhere.example\r\nDelivered-To: team\r\nDelivered-To:\r\nSubject: hi\r\n\r\nhello"
+	if reply := p.send("joe@sender.example", "team@example.org", other); !strings.HasPrefix(reply, "250 ") {
+		t.Error(reply)
+	}
+}
+
+// TestForwardedForAnAliasBeyondASCII: what named it would need SMTPUTF8, which the
+// message does not, unless its sender knew of that name.
+func TestForwardedForAnAliasBeyondASCII(t *testing.T) {
+	p := newPost(t)
+	p.alias("jürgen@example.org", "carl@elsewhere.example")
+	p.alias("george@example.org", "jürgen@example.org")
+	for to, utf8 := range map[string]bool{"george": false, "jürgen": true} {
+		p.player().Play(t, "S: 220 ...\nEHLO\nC: MAIL FROM:<joe@sender.example> SMTPUTF8\nS: 250 ...\nC: RCPT TO:<"+to+"@example.org>\nS: 250 ...\n"+
+			"C: DATA\nS: 354 ...\nC: Subject: hi\nC:\nC: hello\nC: .\nS: 250 ...")
+		rows := p.outbox()
+		if row := rows[len(rows)-1]; row.UTF8 != utf8 || row.EightBit != utf8 || (row.Prefix == "Delivered-To: jürgen@example.org\r\n") != utf8 {
+			t.Errorf("%+v", row)
 		}
 	}
 }

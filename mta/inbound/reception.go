@@ -103,6 +103,9 @@ func (m *reception) decide() error {
 	if len(m.header.All("Received")) > maxReceived+1 {
 		return errLoop
 	}
+	if alias, ok := m.circle(); ok {
+		return smtp.Reply{Code: 554, Enhanced: smtp.Enhanced{5, 4, 6}, Text: "The message runs in a circle: it was forwarded for " + string(alias) + " before"}
+	}
 	senders := m.senders()
 	if m.verdict != nil && len(senders) > 0 {
 		// Confirmed is only what has one address in From.
@@ -300,7 +303,9 @@ func (m *reception) line(e mailbox.Event) mailbox.Line {
 	}
 	for _, r := range m.to {
 		for _, o := range r.Outside {
-			l.Detail = append(l.Detail, "Forwarded to "+string(o.To))
+			if e == mailbox.Received {
+				l.Detail = append(l.Detail, "Forwarded to "+string(o.To))
+			}
 		}
 	}
 	if m.forged > 0 {
