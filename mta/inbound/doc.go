@@ -3,7 +3,8 @@
 //
 // A recipient is resolved at RCPT, so that a stranger learns of a wrong address
 // and a full mailbox while the sender can still be told. Who asks for many
-// addresses that are not here is answered slowly, then sent away for an hour. A message is read into
+// addresses that are not here is answered slowly, then sent away for an hour,
+// and who sends too much in an hour is put off until it is over. A message is read into
 // a spool, then goes through parse, authenticate, judge and accept; accept is
 // one commit, and 250 follows it. Any failure is 451 or 452, and nothing
 // remains of the message. Who really sent it is written above it, and told in

@@ -51,6 +51,12 @@ func newPostFrom(t *testing.T, r *dns.Resolver, client string) *post {
 // newPostOn is a post over a store in dir, which is checked at the end.
 func newPostOn(t *testing.T, dir string, o mailbox.Options, r *dns.Resolver, client string) *post {
 	t.Helper()
+	return newPostWith(t, dir, o, inbound.Options{Resolver: r}, client)
+}
+
+// newPostWith is a post that serves with some options of its own.
+func newPostWith(t *testing.T, dir string, o mailbox.Options, opt inbound.Options, client string) *post {
+	t.Helper()
 	s, err := mailbox.Open(filepath.Join(dir, "data"), o)
 	if err != nil {
 		t.Fatal(err)
@@ -85,12 +91,10 @@ func newPostOn(t *testing.T, dir string, o mailbox.Options, r *dns.Resolver, cli
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := inbound.New(inbound.Options{
-		Store:    s,
-		Hostname: func() string { return "mx.example.org" },
-		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
-		Resolver: r, RefuseNullMX: true, Forward: true,
-	})
+	opt.Store, opt.RefuseNullMX, opt.Forward = s, true, true
+	opt.Hostname = func() string { return "mx.example.org" }
+	opt.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t)}}
+	server := inbound.New(opt)
 	addr := l.Addr().String()
 	if client != "" {
 		l = faraway{l, net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(client), 25000))}
@@ -280,7 +284,8 @@ func (p *post) player() *smtptest.Player {
 }
 
 // TestDialogs plays testdata/*.txtar, each section over a store of its own.
-// "INBOX address n" counts messages; "JOURNAL pattern" is about the last line.
+// "INBOX address n" counts messages; "JOURNAL pattern" is about the last line. In
+// rates.txtar, 192.0.2.10 may send 2 messages in an hour, to 3 recipients.
 func TestDialogs(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -293,7 +298,13 @@ func TestDialogs(t *testing.T) {
 		}
 		for _, f := range a.Files {
 			t.Run(f.Name, func(t *testing.T) {
-				newPost(t).player().Play(t, "S: 220 ...\nEHLO\n"+string(f.Data))
+				var opt inbound.Options
+				client := ""
+				if filepath.Base(file) == "rates.txtar" {
+					opt.MessagesPerHour, opt.RecipientsPerHour, client = 2, 3, "192.0.2.10"
+				}
+				p := newPostWith(t, t.TempDir(), mailbox.Options{MaxMessage: 200000}, opt, client)
+				p.player().Play(t, "S: 220 ...\nEHLO\n"+string(f.Data))
 			})
 		}
 	}

@@ -23,6 +23,7 @@ type judgement struct {
 	decision
 	reply   smtp.Reply // of a refusal
 	reasons []string   // in plain words, each one line of printable characters
+	known   bool       // the author, to the account
 }
 
 // score is how much what a message says looks like junk: 1 is surely. The zero value
@@ -85,6 +86,7 @@ func (j *judgement) weigh(known mailbox.Reputation, text score) {
 		why = fmt.Sprintf("Sender: this account took mail from %s out of Junk", known.Sender)
 	}
 	if why != "" {
+		j.known = true
 		j.reasons = append(j.reasons, why)
 		if text >= looksLikeJunk {
 			j.reasons = append(j.reasons, "Text: looks like junk, which counts for nothing with a sender who is known")

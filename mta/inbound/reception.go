@@ -150,6 +150,16 @@ func (m *reception) decide() error {
 	return err
 }
 
+// known says whether an account that gets the message knows its author.
+func (m *reception) known() bool {
+	for _, j := range m.judged {
+		if j.known {
+			return true
+		}
+	}
+	return false
+}
+
 // judges are the accounts whose rules decide over a recipient's mail: 0, whose are
 // those for all, for what goes elsewhere.
 func judges(r mailbox.Route) []mailbox.AccountID {

@@ -7,6 +7,7 @@ import (
 
 	"roost/mailbox"
 	"roost/mta/dns/dnstest"
+	"roost/mta/inbound"
 )
 
 // move has a reader move all messages of a mailbox.
@@ -85,6 +86,44 @@ func TestReadersAreHeeded(t *testing.T) {
 		r, err := p.store.Reputation(a.ID, addr)
 		if err != nil || (r.Address.Received > 0) != (addr == "joe@example.net") {
 			t.Errorf("%s: %+v, %v", addr, r, err)
+		}
+	}
+}
+
+// TestKnownSendersMaySendMore: who brings mail of an author known to a recipient
+// has four times the limit of a stranger. Who exceeds it is told each time, and
+// the journal once.
+func TestKnownSendersMaySendMore(t *testing.T) {
+	zone := dnstest.NewMemory(t, zone)
+	for client, known := range map[string]bool{"192.0.2.10": true, "198.51.100.1": false} {
+		p := newPostWith(t, t.TempDir(), mailbox.Options{}, inbound.Options{Resolver: zone.Resolver(), MessagesPerHour: 5}, client)
+		from, limit := "joe@example.net", 20
+		if !known {
+			from, limit = "eve@plain.example", 5
+		}
+		for n := range limit {
+			p.deliver(from, "From: "+from+"\n\nbody", "250 2.0.0 ...")
+			switch {
+			case known && n == 2:
+				p.move("ann@example.org", "INBOX", "Junk")
+			case known && n == 3:
+				p.move("ann@example.org", "Junk", "INBOX")
+			}
+		}
+		for range 3 {
+			p.player().Play(t, "S: 220 ...\nEHLO\nC: MAIL FROM:<"+from+">\nS: 451 4.7.1 More than ...\nC: QUIT\nS: 221 ...\nEOF")
+		}
+		told := 0
+		if err := p.store.Journal(func(l mailbox.Line) bool {
+			if strings.HasPrefix(l.Reply, "451 4.7.1") {
+				told++
+			}
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if told != 1 {
+			t.Errorf("%s: the journal tells it %d times", from, told)
 		}
 	}
 }

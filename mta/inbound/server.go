@@ -32,6 +32,12 @@ type Options struct {
 
 	// RefuseNullMX refuses senders whose domain takes no mail (RFC 7505 4.2).
 	RefuseNullMX bool
+
+	// MessagesPerHour and RecipientsPerHour bound what comes from one address;
+	// 0 is 600 and 3,000, below 0 there is no bound. A network has four times as
+	// much, and so has who lately brought mail of an author known to a recipient.
+	// What is beyond is put off. Loopback is not bounded.
+	MessagesPerHour, RecipientsPerHour int
 }
 
 // Server is port 25. It may serve several listeners.
@@ -39,6 +45,7 @@ type Server struct {
 	opt    Options
 	smtp   *smtp.Server
 	probes probes
+	rates  *rates
 }
 
 // New makes a Server.
@@ -50,13 +57,13 @@ func New(opt Options) *Server {
 		opt.TLS = opt.TLS.Clone()
 		opt.TLS.SessionTicketsDisabled = true
 	}
-	s := &Server{opt: opt}
+	s := &Server{opt: opt, rates: newRates(opt.MessagesPerHour, opt.RecipientsPerHour)}
 	s.smtp = smtp.NewServer(smtp.Options{
 		NewSession: func(_ context.Context, c *smtp.Conn) (smtp.Session, error) {
 			if s.probes.blocked(c.Peer()) {
 				return nil, errProbing
 			}
-			return &session{Options: &s.opt, probes: &s.probes, conn: c}, nil
+			return &session{Options: &s.opt, probes: &s.probes, rates: s.rates, conn: c}, nil
 		},
 		Hostname: opt.Hostname,
 		TLS:      opt.TLS,

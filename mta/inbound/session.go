@@ -16,6 +16,7 @@ import (
 type session struct {
 	*Options
 	probes *probes
+	rates  *rates
 	conn   *smtp.Conn
 
 	from    smtp.Path
@@ -48,11 +49,16 @@ var (
 	errDiskFull  = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 3, 1}, Text: "No room left here; try again later"}
 	errTooBig    = smtp.Reply{Code: 552, Enhanced: smtp.Enhanced{5, 3, 4}, Text: "The message is larger than what is taken here"}
 	errNullMX    = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 27}, Text: "The sender's domain takes no mail (null MX), so nobody could answer"}
+	errMessages  = smtp.Reply{Code: 451, Enhanced: smtp.Enhanced{4, 7, 1}}
+	errMany      = smtp.Reply{Code: 452, Enhanced: smtp.Enhanced{4, 5, 3}} // RFC 5321 4.5.3.1.10
 	errLoop      = smtp.Reply{Code: 554, Enhanced: smtp.Enhanced{5, 4, 6}, Text: "The message runs in a circle: it has more than 100 Received fields"}
 )
 
 // Mail opens a transaction for anybody who can be answered.
 func (s *session) Mail(ctx context.Context, from smtp.Path, p smtp.MailParams) error {
+	if e := s.rates.mail(s.conn.Peer()); e != nil {
+		return s.tooMany(ctx, e, from, errMessages)
+	}
 	if err := s.Store.Room(p.Size); err != nil {
 		return reply(err) // RFC 1870 6.1
 	}
@@ -85,6 +91,9 @@ func (s *session) Rcpt(ctx context.Context, to smtp.Path, p smtp.RcptParams) err
 	route, err := s.resolve(to)
 	if err == nil {
 		s.probes.right(s.conn.Peer())
+		if e := s.rates.rcpt(s.conn.Peer()); e != nil {
+			return s.tooMany(ctx, e, s.from, errMany)
+		}
 		s.to = append(s.to, recipient{to, p, route})
 		return nil
 	}
@@ -154,10 +163,14 @@ func (s *session) hasRoom(a mailbox.Account) error {
 
 // Data takes the message: all its steps, then the answer.
 func (s *session) Data(ctx context.Context, message io.Reader) (string, error) {
+	s.rates.data(s.conn.Peer())
 	m := &reception{session: s, spool: s.Store.NewSpool(0)}
 	defer m.spool.Close()
 	err := m.run(ctx, message)
 	if err == nil {
+		if m.known() {
+			s.rates.know(s.conn.Peer())
+		}
 		s.Log.Info("received", "message", m.accepted.ID, "from", s.from, "recipients", len(s.to), "size", m.spool.Size(), "peer", s.conn.Peer())
 		return m.accepted.ID.String(), nil
 	}
