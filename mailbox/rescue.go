@@ -25,6 +25,10 @@ import (
 // new file takes the name roost.db only when it is complete, so that a rescue may
 // be killed and begun again.
 //
+// Accounts, passwords, aliases, settings, rules, annotations, the journal and what
+// can be undeleted come from the snapshot, as they were then. What waits to be sent
+// comes from both, and is held: some of it may have been sent since.
+//
 // What happened after the snapshot other than deliveries is lost: flags are as
 // they were, messages that were expunged are back, and one that was taken from a
 // server while the process died, without a 250, may be there too.
