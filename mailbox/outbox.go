@@ -30,10 +30,16 @@ type Outgoing struct {
 	UTF8       bool        `json:"utf8,omitempty"`      // needs SMTPUTF8 (RFC 6531)
 
 	// What the sender asked for, beside the message: RFC 3461, RFC 8689.
-	EnvelopeID  string `json:"envelope_id,omitempty"`  // ENVID, decoded
-	Return      string `json:"return,omitempty"`       // RET: FULL or HDRS
-	RequireTLS  bool   `json:"require_tls,omitempty"`  // REQUIRETLS
-	TLSOptional bool   `json:"tls_optional,omitempty"` // the header field TLS-Required: No
+	EnvelopeID string `json:"envelope_id,omitempty"` // ENVID, decoded
+	Return     string `json:"return,omitempty"`      // RET: FULL or HDRS
+	RequireTLS bool   `json:"require_tls,omitempty"` // REQUIRETLS
+
+	// TLSOptional is the header field TLS-Required: No, by which a policy of the
+	// recipient's domain about TLS is to be ignored. Today none is asked for (MTA-STS,
+	// DANE), so every message to a domain's own exchangers is sent as this wants it: by
+	// TLS if that works, whatever the certificate, or else without. What the owner wants of a
+	// smart host is no such policy, and stays. Never beside RequireTLS, which is stronger.
+	TLSOptional bool `json:"tls_optional,omitempty"`
 
 	Created   time.Time `json:"created"`
 	Due       time.Time `json:"due"` // of the next attempt

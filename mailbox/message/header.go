@@ -110,6 +110,12 @@ func (h Header) All(name string) []string {
 	return values
 }
 
+// TLSOptional says whether the sender lets the recipients' TLS policies be ignored
+// (RFC 8689 3: "TLS-Required: No").
+func (h Header) TLSOptional() bool {
+	return strings.EqualFold(strings.TrimSpace(h.Get("TLS-Required")), "No")
+}
+
 // AppendFields appends the raw fields whose name is among names, or with not
 // those whose name is not, then an empty line: what IMAP calls HEADER.FIELDS
 // and HEADER.FIELDS.NOT (RFC 9051 6.4.5.1).

@@ -126,6 +126,7 @@ func (m *reception) forward() ([]mailbox.Outgoing, error) {
 					From: from.String(), Domain: to.Domain, EightBit: eight.found,
 					UTF8:       m.params.UTF8 && (!from.ASCII() || eight.found),
 					EnvelopeID: m.params.EnvelopeID, Return: string(m.params.Return), RequireTLS: m.params.RequireTLS,
+					TLSOptional: !m.params.RequireTLS && m.header.TLSOptional(),
 				})
 				// A forger would have others told.
 				if m.verdict != nil && m.verdict.MailFrom.Result == msgauth.Pass {

@@ -204,6 +204,26 @@ func TestForwardedForAnAliasBeyondASCII(t *testing.T) {
 	}
 }
 
+// TestForwardedWithoutNeedOfTLS: RFC 8689 3.
+func TestForwardedWithoutNeedOfTLS(t *testing.T) {
+	p := newPost(t)
+	p.alias("out@example.org", "carl@elsewhere.example")
+	for n, optional := range []bool{true, false, false} {
+		fields := []string{"TLS-Required:  no\r\n", "TLS-Required: maybe\r\n", ""}
+		if reply := p.send("joe@sender.example", "out@example.org", fields[n]+"Subject: hi\r\n\r\nhello"); !strings.HasPrefix(reply, "250 ") {
+			t.Fatal(reply)
+		}
+		if rows := p.outbox(); len(rows) != n+1 || rows[n].TLSOptional != optional {
+			t.Errorf("%q: %+v", fields[n], rows)
+		}
+	}
+	p.player().Play(t, "S: 220 ...\nC: STARTTLS\nS: 220 ...\nTLS\nEHLO\nC: MAIL FROM:<joe@sender.example> REQUIRETLS\nS: 250 ...\n"+
+		"C: RCPT TO:<out@example.org>\nS: 250 ...\nC: DATA\nS: 354 ...\nC: TLS-Required: No\nC:\nC: hello\nC: .\nS: 250 ...")
+	if rows := p.outbox(); len(rows) != 4 || rows[3].TLSOptional || !rows[3].RequireTLS {
+		t.Errorf("%+v", rows)
+	}
+}
+
 func TestForwardingIsJudged(t *testing.T) {
 	zone := dnstest.New(t, `
 bank.example. MX 10 mx.bank.example.

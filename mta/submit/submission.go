@@ -241,7 +241,7 @@ func (m *submission) rows(remote []recipient) []mailbox.Outgoing {
 				// it, and the client must have said so.
 				UTF8:       m.params.UTF8 && (!m.from.ASCII() || !ascii(m.fields)),
 				EnvelopeID: m.params.EnvelopeID, Return: string(m.params.Return),
-				RequireTLS: m.params.RequireTLS, TLSOptional: m.tlsOptional(),
+				RequireTLS: m.params.RequireTLS, TLSOptional: !m.params.RequireTLS && m.header.TLSOptional(), // REQUIRETLS is the stronger word
 			})
 		}
 		row := &rows[n]
@@ -254,12 +254,6 @@ func (m *submission) rows(remote []recipient) []mailbox.Outgoing {
 		}
 	}
 	return rows
-}
-
-// tlsOptional says whether the sender lets the recipient's TLS policies be
-// ignored (RFC 8689 3). REQUIRETLS is the stronger word.
-func (m *submission) tlsOptional() bool {
-	return !m.params.RequireTLS && strings.EqualFold(strings.TrimSpace(m.header.Get("TLS-Required")), "No")
 }
 
 // line tells the journal of the message.
