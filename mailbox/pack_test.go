@@ -112,6 +112,7 @@ func watchHeap(f func()) (grown int64) {
 }
 
 func TestLargeMessagesInBoundedMemory(t *testing.T) {
+	oneGoroutine(t)
 	const size = 100 << 20
 	s, ann, _ := newStore(t, Options{MaxMessage: size})
 	in := io.LimitReader(io.MultiReader(strings.NewReader("Subject: large\r\n\r\n"), rand.NewChaCha8([32]byte{})), size)

@@ -66,6 +66,7 @@ func packBytes(t testing.TB, s *Store) (size int64) {
 func newLog(b *bytes.Buffer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
 func TestMostlyDeadPacksAreRewritten(t *testing.T) {
+	oneGoroutine(t)
 	s, ann, bob := newStore(t, Options{})
 	ctx := context.Background()
 	left := sparse(t, s, ann.ID, 400)
