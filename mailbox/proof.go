@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"net/netip"
 	"strings"
 
@@ -14,21 +15,24 @@ import (
 // with app passwords, and a mail program prefers it wherever it is offered, so it
 // must not be while anybody reads mail with a password of their own.
 func (s *Store) TakesProofs() (bool, error) {
-	some, all := false, true
+	some := false
 	err := s.view(func(tx *tx) error {
 		return tx.eachAccount(func(row *accountRow) error {
-			if !all {
-				return nil
-			}
 			off, err := tx.disabled(row)
-			if off == nil && err == nil {
-				some = true
-				all = row.AppOnly || row.Password == nil
+			if off != nil || err != nil {
+				return err
 			}
-			return err
+			if !row.AppOnly && row.Password != nil {
+				return errFound // one is enough: this is asked for each connection
+			}
+			some = true
+			return nil
 		})
 	})
-	return some && all, err
+	if errors.Is(err, errFound) {
+		return false, nil
+	}
+	return some, err
 }
 
 // Salt gives what an exchange of SCRAM begins with for a login name. A name that
