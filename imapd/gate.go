@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"roost/mailbox"
+	"roost/mailbox/remote"
 )
 
 // gate counts connections.
@@ -18,20 +19,15 @@ type gate struct {
 	account map[mailbox.AccountID]int
 }
 
-// origin is what limits count by: an IPv4 address, an IPv6 /64. It is invalid
-// for connections that have no address, which only exist inside a process.
-func origin(a net.Addr) (p netip.Prefix, loopback bool) {
+// client is what limits count by. It is loopback, too, what has no address: such
+// connections only exist inside a process.
+func client(a net.Addr) (p netip.Prefix, loopback bool) {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
 		return netip.Prefix{}, true
 	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = 64
-	}
-	p, err := ip.Prefix(bits)
-	return p, err == nil && ip.IsLoopback()
+	p, counted := remote.Host(tcp.AddrPort().Addr())
+	return p, !counted
 }
 
 // enter counts a connection in and reports whether it may stay. One that may

@@ -71,7 +71,7 @@ func newSession(srv *Server, c net.Conn) *session {
 		begun: time.Now(),
 	}
 	s.dec = wire.NewDecoder(s, wire.BeforeLogin(), s.askLiteral)
-	s.from, s.loopback = origin(c.RemoteAddr())
+	s.from, s.loopback = client(c.RemoteAddr())
 	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		s.peer = tcp.AddrPort().Addr()
 	}

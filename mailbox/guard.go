@@ -10,10 +10,11 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"roost/mailbox/remote"
 )
 
-// Limits on wrong passwords, for an address: of IPv6 a /64, as one host has a whole
-// one.
+// Limits on wrong passwords, for what counts as one client (remote.Host).
 const (
 	guessesPerMinute = 10
 	guessesPerDay    = 50
@@ -62,25 +63,11 @@ func newGuard() *guard {
 	return g
 }
 
-// guarded gives what counts as one address; false: it is not counted.
-func guarded(a netip.Addr) (netip.Prefix, bool) {
-	a = a.Unmap().WithZone("")
-	if !a.IsValid() || a.IsLoopback() {
-		return netip.Prefix{}, false
-	}
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, err := a.Prefix(bits)
-	return p, err == nil
-}
-
 // admit refuses an address that is blocked. It is asked before a password is looked
 // at, and again before a right one is let in, so that guesses side by side have no
 // more of them than one after the other.
 func (g *guard) admit(from netip.Addr) error {
-	p, counted := guarded(from)
+	p, counted := remote.Host(from)
 	if !counted {
 		return nil
 	}
@@ -98,7 +85,7 @@ func (g *guard) admit(from netip.Addr) error {
 
 // right notes that an address knew a password.
 func (g *guard) right(from netip.Addr) {
-	p, counted := guarded(from)
+	p, counted := remote.Host(from)
 	if !counted {
 		return
 	}
@@ -113,7 +100,7 @@ func (g *guard) right(from netip.Addr) {
 // wrong counts a wrong password. It gives how long the answer has to wait, and
 // whether the address is blocked from now on.
 func (g *guard) wrong(from netip.Addr, name, password string) (pause time.Duration, blocked bool) {
-	p, counted := guarded(from)
+	p, counted := remote.Host(from)
 	if !counted {
 		return 0, false
 	}

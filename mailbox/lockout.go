@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"roost/mailbox/remote"
 )
 
 // Block is an address that may not log in for a time. The guard knows it, and a row in
@@ -79,7 +81,7 @@ func (s *Store) Blocks() []Block {
 // LiftBlock lets an address log in again, and forgets what it guessed. ErrNotFound
 // when it is not blocked.
 func (s *Store) LiftBlock(ctx context.Context, a netip.Addr) error {
-	p, _ := guarded(a)
+	p, _ := remote.Host(a)
 	g := s.guard
 	g.mu.Lock()
 	w := g.guesses[p]
@@ -103,7 +105,7 @@ func (s *Store) LiftBlock(ctx context.Context, a netip.Addr) error {
 // noteBlock writes down a block that just began, for the journal and for the next
 // process. Whoever guesses may have hung up: that does not matter.
 func (s *Store) noteBlock(ctx context.Context, from netip.Addr) {
-	p, _ := guarded(from)
+	p, _ := remote.Host(from)
 	b, ok := s.guard.blockedNow(p)
 	if !ok {
 		return // it was lifted meanwhile
@@ -133,7 +135,7 @@ func parseLockout(k, v []byte) (Block, error) {
 	if err := json.Unmarshal(v, &b); err != nil {
 		return b, fmt.Errorf("lockout of %q: %w", k, err)
 	}
-	if p, ok := guarded(b.Address.Addr()); !ok || p != b.Address || p.String() != string(k) || b.Wrong < 0 || !b.Since.Before(b.Until) {
+	if p, ok := remote.Host(b.Address.Addr()); !ok || p != b.Address || p.String() != string(k) || b.Wrong < 0 || !b.Since.Before(b.Until) {
 		return b, fmt.Errorf("lockout of %q: %s cannot be", k, v)
 	}
 	return b, nil

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"roost/mailbox/remote"
 	"roost/mta/smtp"
 )
 
@@ -27,7 +28,7 @@ var errProbing = smtp.Reply{Code: 421, Enhanced: smtp.Enhanced{4, 7, 0}, Text: "
 // forwards mail for somebody, and is left alone. Loopback is not counted.
 type probes struct {
 	mu sync.Mutex
-	by map[netip.Addr]probe
+	by map[netip.Prefix]probe // of a client
 }
 
 type probe struct {
@@ -36,8 +37,8 @@ type probe struct {
 	blocked      bool // until the window ends
 }
 
-func (p *probes) get(peer netip.Addr) (netip.Addr, probe) {
-	key := smtp.Network(peer)
+func (p *probes) get(peer netip.Addr) (netip.Prefix, probe) {
+	key, _ := remote.Host(peer)
 	w, ok := p.by[key]
 	if !ok || time.Since(w.start) >= probeWindow {
 		w = probe{start: time.Now()}
@@ -66,13 +67,13 @@ func (p *probes) right(peer netip.Addr) {
 // wrong counts a recipient that is not here. It gives how long the answer is to
 // take, and whether this was the one too many.
 func (p *probes) wrong(peer netip.Addr) (pause time.Duration, blocked bool) {
-	if !peer.IsValid() || peer.IsLoopback() {
+	if _, counted := remote.Host(peer); !counted {
 		return 0, false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.by == nil {
-		p.by = map[netip.Addr]probe{}
+		p.by = map[netip.Prefix]probe{}
 	}
 	key, w := p.get(peer)
 	if _, known := p.by[key]; !known && len(p.by) >= maxNetworks {

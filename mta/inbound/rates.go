@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roost/mailbox"
+	"roost/mailbox/remote"
 	"roost/mta/smtp"
 )
 
@@ -87,18 +88,12 @@ func newRates(messages, recipients int) *rates {
 // counted gives the address and the network that a client is counted as, none
 // for loopback.
 func counted(peer netip.Addr) []netip.Prefix {
-	peer = peer.Unmap()
-	if !peer.IsValid() || peer.IsLoopback() {
+	host, ok := remote.Host(peer)
+	if !ok {
 		return nil
 	}
-	host, network := 32, 24
-	if peer.Is6() {
-		host, network = 64, 48
-	}
-	return []netip.Prefix{
-		netip.PrefixFrom(peer.WithZone(""), host).Masked(),
-		netip.PrefixFrom(peer.WithZone(""), network).Masked(),
-	}
+	network, _ := remote.Network(peer)
+	return []netip.Prefix{host, network}
 }
 
 // window gives that of an address or network, a new one where there is none or

@@ -140,3 +140,25 @@ func TestRatesAreBounded(t *testing.T) {
 		t.Errorf("the oldest is held: %s", e)
 	}
 }
+
+// TestOneClientHoweverWritten: an IPv4 address in IPv6 is no other client to those
+// who count wrong recipients.
+func TestOneClientHoweverWritten(t *testing.T) {
+	var p probes
+	blocked := false
+	for n := range maxProbes {
+		a := "192.0.2.1"
+		if n%2 == 1 {
+			a = "::ffff:192.0.2.1"
+		}
+		_, blocked = p.wrong(netip.MustParseAddr(a))
+	}
+	if !blocked || !p.blocked(netip.MustParseAddr("::ffff:192.0.2.1")) {
+		t.Error("two ways to write an address are two clients")
+	}
+	for range 2 * maxProbes {
+		if pause, blocked := p.wrong(netip.MustParseAddr("::ffff:127.0.0.1")); pause > 0 || blocked {
+			t.Fatal("loopback is counted")
+		}
+	}
+}

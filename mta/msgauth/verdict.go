@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"roost/mailbox/message"
+	"roost/mailbox/remote"
 	"roost/mta/dns"
 
 	"golang.org/x/net/idna"
@@ -84,7 +85,7 @@ func Verify(ctx context.Context, r *dns.Resolver, m Mail) *Verdict {
 		lookups, cancel = context.WithTimeout(ctx, share)
 		defer cancel()
 	}
-	known := public(v.Client)
+	known := remote.Public(v.Client)
 	author := readAuthor(header)
 	claims := make([]*claim, len(author.domains))
 	var wait sync.WaitGroup
@@ -162,13 +163,6 @@ func (v *Verdict) Confirmed() string {
 		}
 	}
 	return ""
-}
-
-// public says whether an address is one that the DNS can say anything about.
-func public(a netip.Addr) bool {
-	// RFC 6598: the other side of a carrier's NAT, and many a VPN.
-	shared := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10)
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
 }
 
 // domainName brings a domain into the form in which it is looked up and

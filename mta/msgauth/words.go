@@ -3,6 +3,8 @@ package msgauth
 import (
 	"fmt"
 	"strings"
+
+	"roost/mailbox/remote"
 )
 
 // Lines tells the verdict in plain words, one thing a line, for the journal.
@@ -52,7 +54,7 @@ func (v *Verdict) clientWords() string {
 	case TempError:
 		return fmt.Sprintf("the name of %s could not be looked up: %s", v.Client, v.IPRev.Reason)
 	}
-	if v.Client.IsValid() && !public(v.Client) {
+	if v.Client.IsValid() && !remote.Public(v.Client) {
 		return fmt.Sprintf("%s is a private address, which SPF does not apply to", v.Client)
 	}
 	return ""

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"roost/mailbox/remote"
 )
 
 // Options say how a Server serves. NewSession is needed; every other zero
@@ -26,7 +28,7 @@ type Options struct {
 	MaxRecipients int           // of a transaction; default 1000
 	MaxMails      int           // transactions of a connection; default 10000
 	MaxConns      int           // at one time; default 2000
-	MaxPerAddress int           // of them from one address (IPv6: one /64); default 100; loopback is exempt
+	MaxPerAddress int           // of them from one client (remote.Host); default 100; loopback is exempt
 }
 
 // Server answers connections. It may serve several listeners, which share its
@@ -34,7 +36,7 @@ type Options struct {
 type Server struct {
 	opt  Options
 	mu   sync.Mutex
-	from map[netip.Addr]int // open connections by address
+	from map[netip.Prefix]int // open connections by client
 	all  int
 }
 
@@ -51,7 +53,7 @@ func NewServer(opt Options) *Server {
 	orDefault(&opt.MaxMails, 10000)
 	orDefault(&opt.MaxConns, 2000)
 	orDefault(&opt.MaxPerAddress, 100)
-	return &Server{opt: opt, from: map[netip.Addr]int{}}
+	return &Server{opt: opt, from: map[netip.Prefix]int{}}
 }
 
 func orDefault[T int | int64](v *T, d T) {
@@ -135,10 +137,9 @@ func (s *Server) accept(ctx context.Context, l net.Listener, f func(net.Conn)) e
 
 // admit counts a connection in, unless that is too many.
 func (s *Server) admit(peer netip.Addr) bool {
-	key := Network(peer)
+	key, limited := remote.Host(peer)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	limited := peer.IsValid() && !peer.IsLoopback()
 	if limited && (s.all >= s.opt.MaxConns || s.from[key] >= s.opt.MaxPerAddress) {
 		return false
 	}
@@ -148,22 +149,11 @@ func (s *Server) admit(peer netip.Addr) bool {
 }
 
 func (s *Server) leave(peer netip.Addr) {
-	key := Network(peer)
+	key, _ := remote.Host(peer)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all--
 	if s.from[key]--; s.from[key] == 0 {
 		delete(s.from, key)
 	}
-}
-
-// Network gives what limits count as one address: itself, or its /64 in IPv6,
-// as one host has a whole one.
-func Network(a netip.Addr) netip.Addr {
-	if a.Is6() {
-		if p, err := a.WithZone("").Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
 }
