@@ -21,7 +21,7 @@ const (
 	maxRecipients = 100
 )
 
-// attempt is the state of one Send.
+// attempt is the state of one Courier.Send.
 type attempt struct {
 	Options
 	message    Message
@@ -33,9 +33,10 @@ type attempt struct {
 	port     uint16
 	implicit bool // the domain has no MX records
 
-	target target
-	client *smtp.Client
-	mails  int // transactions on the connection
+	target  target
+	conn    *connection
+	resumed bool        // conn is one from before, and has not answered yet
+	kept    *connection // the one that the next attempt may use
 
 	results []Result // of all recipients; those from done on are open
 	done    int
@@ -102,14 +103,11 @@ func (a *attempt) deliver(ctx context.Context) error {
 			return err
 		}
 		err = a.send(ctx)
-		again := errors.Is(err, errEnough)
-		if again {
-			err = nil
-		}
-		a.leave(ctx, err)
-		if !again {
+		if !errors.Is(err, errEnough) {
+			a.leave(ctx, err)
 			return err
 		}
+		a.leave(ctx, nil)
 	}
 }
 
@@ -122,14 +120,14 @@ func (a *attempt) send(ctx context.Context) error {
 		return err
 	}
 	size := maxRecipients
-	if n := a.client.Limit("RCPTMAX"); n > 0 {
+	if n := a.conn.Limit("RCPTMAX"); n > 0 {
 		size = min(size, n) // RFC 9422 4.2
 	}
 	for a.done < len(a.results) {
-		if n := a.client.Limit("MAILMAX"); n > 0 && a.mails >= n {
-			return errEnough // RFC 9422 4.1
+		if a.conn.transactions > 0 && !a.conn.room() {
+			return errEnough
 		}
-		a.mails++
+		a.conn.transactions++
 		batch := a.results[a.done:min(a.done+size, len(a.results))]
 		if err := a.transaction(ctx, batch); err != nil {
 			return err
@@ -139,13 +137,20 @@ func (a *attempt) send(ctx context.Context) error {
 	return nil
 }
 
-// leave ends the connection: with QUIT, where the host still listens.
+// leave keeps the connection for the next attempt where all went well, or ends
+// it: with QUIT, where the host still listens.
 func (a *attempt) leave(ctx context.Context, err error) {
+	c := a.conn
+	c.used = time.Now()
 	var refused smtp.Reply
-	if err == nil || errors.As(err, &refused) && refused.Code != 421 {
-		a.client.Quit(ctx)
-	} else {
-		a.client.Close()
+	switch {
+	case err == nil && c.room():
+		c.Record(nil) // the transcript is the caller's now
+		a.kept = c
+	case !c.over && (err == nil || errors.As(err, &refused) && refused.Code != 421):
+		c.Quit(ctx)
+	default:
+		c.Close()
 	}
 }
 
@@ -162,7 +167,7 @@ func (a *attempt) connect(ctx context.Context, useTLS bool) error {
 		err = a.startTLS(ctx)
 	}
 	if err == nil && a.message.RequireTLS {
-		if _, ok := a.client.Extension("REQUIRETLS"); !ok || a.client.TLS() == nil {
+		if _, ok := a.conn.Extension("REQUIRETLS"); !ok || a.conn.TLS() == nil {
 			err = a.unfit("%s does not promise to keep the message under TLS (REQUIRETLS)", a.target.host)
 		}
 	}
@@ -174,6 +179,7 @@ func (a *attempt) connect(ctx context.Context, useTLS bool) error {
 
 // dial connects, through TLS where that comes first, and takes the greeting.
 func (a *attempt) dial(ctx context.Context) error {
+	a.conn = nil
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	a.transcript.Add(smtp.FromClient, fmt.Sprintf("(connect to %s at %s)", a.target.host, a.target.addr))
@@ -189,16 +195,18 @@ func (a *attempt) dial(ctx context.Context) error {
 		}
 		conn = secure
 	}
-	a.mails = 0
-	if a.client, err = smtp.NewClient(ctx, conn, a.transcript); err != nil {
+	client, err := smtp.NewClient(ctx, conn, a.transcript)
+	if err != nil {
 		conn.Close()
 		return a.broken("greeting", smtp.Enhanced{4, 4, 2}, err)
 	}
+	a.conn = &connection{Client: client, target: a.target, hello: a.Hostname(),
+		domain: a.message.Domain, requireTLS: a.message.RequireTLS, opened: time.Now()}
 	return nil
 }
 
 func (a *attempt) hello(ctx context.Context) error {
-	if err := a.client.Hello(ctx, a.Hostname()); err != nil {
+	if err := a.conn.Hello(ctx, a.conn.hello); err != nil {
 		return a.broken("EHLO", smtp.Enhanced{4, 4, 2}, err)
 	}
 	return nil
@@ -207,14 +215,14 @@ func (a *attempt) hello(ctx context.Context) error {
 // startTLS encrypts the connection where the host offers it, and insists on
 // it where there is something to protect.
 func (a *attempt) startTLS(ctx context.Context) error {
-	if a.client.TLS() != nil {
+	if a.conn.TLS() != nil {
 		return nil
 	}
 	must := a.message.RequireTLS || a.relay != nil && a.relay.Mode == StartTLSRequired
-	if _, offered := a.client.Extension("STARTTLS"); !offered && !must {
+	if _, offered := a.conn.Extension("STARTTLS"); !offered && !must {
 		return nil
 	}
-	err := a.client.StartTLS(ctx, a.tlsConfig(must))
+	err := a.conn.StartTLS(ctx, a.tlsConfig(must))
 	var refused smtp.Reply
 	switch {
 	case err == nil:
@@ -253,15 +261,16 @@ func (a *attempt) tlsConfig(verify bool) *tls.Config {
 }
 
 func (a *attempt) auth(ctx context.Context) error {
-	if a.relay == nil || a.relay.User == "" {
+	if a.relay == nil || a.relay.User == "" || a.conn.authed {
 		return nil
 	}
-	if a.client.TLS() == nil && !a.target.addr.Addr().IsLoopback() {
+	if a.conn.TLS() == nil && !a.target.addr.Addr().IsLoopback() {
 		return temporary("AUTH", smtp.Enhanced{4, 7, 0}, "%s offers no TLS, and a password is not sent without", a.target.host)
 	}
-	if err := a.client.Auth(ctx, a.relay.User, a.relay.Password); err != nil {
+	if err := a.conn.Auth(ctx, a.relay.User, a.relay.Password); err != nil {
 		return a.broken("AUTH", smtp.Enhanced{4, 7, 0}, err)
 	}
+	a.conn.authed = true
 	return nil
 }
 
@@ -278,23 +287,27 @@ func (a *attempt) transaction(ctx context.Context, batch []Result) error {
 	for i := range batch {
 		to[i] = m.To[a.done+i]
 	}
-	answers, err := a.client.Envelope(ctx, m.From, params, to)
+	answers, err := a.conn.Envelope(ctx, m.From, params, to)
 	if err != nil {
-		return a.envelopeFailed(err)
+		return a.envelopeFailed(ctx, err)
 	}
+	a.resumed = false
 	taken := 0
 	for i, r := range answers {
 		a.note(&batch[i], "RCPT", r)
 		if r.Positive() {
 			taken++
 		}
+		a.conn.over = a.conn.over || r.Code == 421
 	}
 	if taken == 0 {
+		a.conn.unfinished = true
 		if a.done+len(batch) < len(a.results) {
-			if err := a.client.Reset(ctx); err != nil {
+			if err := a.conn.Reset(ctx); err != nil {
 				a.done += len(batch)
 				return a.broken("RSET", smtp.Enhanced{4, 4, 2}, err)
 			}
+			a.conn.unfinished = false
 		}
 		return nil
 	}
@@ -303,7 +316,12 @@ func (a *attempt) transaction(ctx context.Context, batch []Result) error {
 		return fmt.Errorf("%w: %w", errFinal, temporary("read the message", smtp.Enhanced{4, 3, 0}, "%v", err))
 	}
 	defer body.Close()
-	reply, err := a.client.Data(ctx, body)
+	reply, err := a.conn.Data(ctx, body)
+	var refused smtp.Reply
+	if errors.As(err, &refused) {
+		a.conn.unfinished = true // if it was DATA itself, RSET helps, and else does no harm
+		a.conn.over = a.conn.over || refused.Code == 421
+	}
 	failed := a.broken("DATA", smtp.Enhanced{4, 4, 2}, err)
 	for i, r := range answers {
 		switch {
@@ -314,8 +332,7 @@ func (a *attempt) transaction(ctx context.Context, batch []Result) error {
 			a.noteFailure(&batch[i], failed)
 		}
 	}
-	var refused smtp.Reply
-	if err != nil && !errors.As(err, &refused) {
+	if err != nil && refused.Code == 0 {
 		// The connection is gone, and perhaps the message with it: another
 		// host now might make it two.
 		a.done += len(batch)
@@ -326,14 +343,20 @@ func (a *attempt) transaction(ctx context.Context, batch []Result) error {
 
 // envelopeFailed tells a refusal that holds for every host from one that may
 // be this host's.
-func (a *attempt) envelopeFailed(err error) error {
+func (a *attempt) envelopeFailed(ctx context.Context, err error) error {
 	if errors.Is(err, smtp.ErrNotOffered) {
 		// RFC 6531 section 3.6: never downgraded.
 		return &failure{during: "MAIL", outcome: Permanent, cause: err,
 			reply: smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 6, 7}, Text: a.target.host + " does not take internationalised addresses (SMTPUTF8)"}}
 	}
 	var refused smtp.Reply
-	if errors.As(err, &refused) && refused.Permanent() && !a.unwelcome(refused) {
+	final := errors.As(err, &refused) && refused.Permanent() && !a.unwelcome(refused)
+	if a.resumed && !final {
+		// The server may count what comes over a connection, or have ended it.
+		a.leave(ctx, err)
+		return a.stale(ctx, err)
+	}
+	if final {
 		return fmt.Errorf("%w: %w", errFinal, &failure{during: "MAIL", outcome: Permanent, reply: refused, target: a.target, cause: err})
 	}
 	return a.broken("MAIL", smtp.Enhanced{4, 4, 2}, err)
@@ -388,7 +411,7 @@ func (a *attempt) note(r *Result, during string, reply smtp.Reply) {
 	switch {
 	case reply.Positive() && during == "DATA":
 		r.Outcome, r.During = Delivered, ""
-		_, r.Notifies = a.client.Extension("DSN")
+		_, r.Notifies = a.conn.Extension("DSN")
 	case reply.Permanent() && !a.unwelcome(reply):
 		r.Outcome = Permanent
 	default:
@@ -405,10 +428,10 @@ func (a *attempt) noteFailure(r *Result, f *failure) {
 }
 
 func (a *attempt) tlsVersion() string {
-	if a.client == nil {
+	if a.conn == nil {
 		return ""
 	}
-	if state := a.client.TLS(); state != nil {
+	if state := a.conn.TLS(); state != nil {
 		return tls.VersionName(state.Version)
 	}
 	return ""

@@ -8,6 +8,9 @@
 // somebody we know: its certificate is checked, and a password is never sent
 // in the clear.
 //
+// Several messages to one destination may go over one connection: a Courier
+// keeps it. What spoils one message does not spoil the next.
+//
 // It refuses to know the store, to try again later, and to tell the sender.
 // Those are the queue's.
 package outbound

@@ -25,8 +25,9 @@ type Dialer interface {
 
 // Options for a Sender. Hostname and Resolver are needed.
 type Options struct {
-	// Hostname is our name in EHLO, asked for at every attempt. An
-	// exchanger of that name is ourselves.
+	// Hostname is our name in EHLO, asked for at every attempt: a connection
+	// that was opened by another one is not used any more. An exchanger of
+	// that name is ourselves.
 	Hostname func() string
 
 	Resolver Resolver
@@ -43,8 +44,8 @@ type Options struct {
 	Roots *x509.CertPool
 }
 
-// Sender makes attempts. It keeps nothing between them and may make several
-// at a time.
+// Sender makes attempts, of which there may be several at a time. Only its
+// Couriers keep anything between them.
 type Sender struct {
 	o Options
 }
@@ -136,22 +137,9 @@ type Report struct {
 }
 
 // Send makes one attempt to hand m to relay, or to the exchangers of its
-// domain when relay is nil. Every failure is in the results: when ctx ends,
-// too, what was not finished is temporary.
+// domain when relay is nil, over a connection of its own.
 func (s *Sender) Send(ctx context.Context, m Message, relay *Relay) Report {
-	a := &attempt{
-		Options:    s.o,
-		message:    m,
-		relay:      relay,
-		began:      time.Now(),
-		transcript: new(smtp.Transcript),
-		results:    make([]Result, len(m.To)),
-	}
-	for i, to := range m.To {
-		a.results[i].To = to.Path
-	}
-	if err := a.run(ctx); err != nil {
-		a.fail(err)
-	}
-	return Report{Results: a.results, Transcript: a.transcript, Began: a.began, Took: time.Since(a.began)}
+	c := s.Courier(relay)
+	defer c.Close(ctx)
+	return c.Send(ctx, m)
 }

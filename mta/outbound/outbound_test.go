@@ -29,12 +29,13 @@ import (
 	"roost/mta/smtp"
 )
 
-// TestDialogs plays testdata/*.txtar, each a story of one attempt, in a
+// TestDialogs plays testdata/*.txtar, each a story of one attempt or more, in a
 // bubble with its own time. The comment says what is sent: "to", "from",
 // "domain", "relay", "noipv6", "utf8", "envid", "ret", "requiretls",
 // before their recipient "notify" and "orcpt", "timeout" and "took", and lines with
-// "#". The section "zone" is a dnstest literal; "want" is what became of the
-// recipients. Every other section is one connection to the address that is
+// "#". "next" begins another message, the same but to nobody yet, that goes by the
+// same Courier, and "pause" is time that passes before it. The section "zone" is a dnstest literal; "want" is what became of the
+// recipients, "--" between messages. Every other section is one connection to the address that is
 // its name, in order:
 //
 //	S: text     the server says it
@@ -84,10 +85,15 @@ func play(t *testing.T, a *txtar.Archive, cert tls.Certificate, roots *x509.Cert
 		Dialer:   world,
 		Roots:    roots,
 	}
-	m := outbound.Message{
+	type post struct {
+		outbound.Message
+		pause time.Duration
+	}
+	m := post{Message: outbound.Message{
 		Domain: "example.net", Size: int64(len(body)),
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil },
-	}
+	}}
+	var posts []post
 	ctx := t.Context()
 	var relay *outbound.Relay
 	var took time.Duration
@@ -104,6 +110,11 @@ func play(t *testing.T, a *txtar.Archive, cert tls.Certificate, roots *x509.Cert
 		var err error
 		switch key {
 		case "", "#":
+		case "next":
+			posts = append(posts, m)
+			m.To, m.pause = nil, 0
+		case "pause":
+			m.pause, err = time.ParseDuration(value)
 		case "to":
 			m.To = append(m.To, smtp.Forward{Path: path(value), RcptParams: wish})
 		case "many":
@@ -146,17 +157,49 @@ func play(t *testing.T, a *txtar.Archive, cert tls.Certificate, roots *x509.Cert
 			t.Fatal(err)
 		}
 	}
-	report := outbound.New(o).Send(ctx, m, relay)
-	world.wait.Wait()
+	courier := outbound.New(o).Courier(relay)
 	var got strings.Builder
+	var transcript string
+	var spent time.Duration
+	for i, p := range append(posts, m) {
+		time.Sleep(p.pause)
+		if i > 0 {
+			got.WriteString("--\n")
+		}
+		report := courier.Send(ctx, p.Message)
+		spent += report.Took
+		transcript += report.Transcript.String()
+		describe(&got, report.Results)
+	}
+	courier.Close(ctx)
+	world.wait.Wait()
+	if got.String() != want {
+		t.Errorf("got:\n%swant:\n%s", got.String(), want)
+	}
+	if took != spent && took != 0 {
+		t.Errorf("took %v, want %v", spent, took)
+	}
+	for _, s := range world.scripts {
+		t.Errorf("no connection to %s was made to play:\n%s", s.address, s.text)
+	}
+	if strings.Contains(transcript, "c2VjcmV0") || strings.Contains(transcript, "farewell") {
+		t.Errorf("a secret or the message in the transcript:\n%s", transcript)
+	}
+	if t.Failed() {
+		t.Logf("transcript:\n%s", transcript)
+	}
+}
+
+// describe writes a line for each result, and those that are alike as a number.
+func describe(w *strings.Builder, results []outbound.Result) {
 	last, same := "", 0
 	flush := func() {
 		if same > 0 {
-			fmt.Fprintf(&got, "... and %d more\n", same)
+			fmt.Fprintf(w, "... and %d more\n", same)
 		}
 		same = 0
 	}
-	for _, r := range report.Results {
+	for _, r := range results {
 		what := fmt.Sprintf("%s %s", r.Outcome, r.Reply.Error())
 		if r.During != "" {
 			what += " during " + r.During
@@ -176,24 +219,9 @@ func play(t *testing.T, a *txtar.Archive, cert tls.Certificate, roots *x509.Cert
 		}
 		flush()
 		last = what
-		fmt.Fprintf(&got, "%s %s\n", r.To, what)
+		fmt.Fprintf(w, "%s %s\n", r.To, what)
 	}
 	flush()
-	if got.String() != want {
-		t.Errorf("got:\n%swant:\n%s", got.String(), want)
-	}
-	if took != report.Took && took != 0 {
-		t.Errorf("took %v, want %v", report.Took, took)
-	}
-	for _, s := range world.scripts {
-		t.Errorf("no connection to %s was made to play:\n%s", s.address, s.text)
-	}
-	if text := report.Transcript.String(); strings.Contains(text, "c2VjcmV0") || strings.Contains(text, "farewell") {
-		t.Errorf("a secret or the message in the transcript:\n%s", text)
-	}
-	if t.Failed() {
-		t.Logf("transcript:\n%s", report.Transcript)
-	}
 }
 
 type script struct{ address, text string }

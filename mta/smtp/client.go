@@ -74,6 +74,9 @@ func (c *Client) use(conn net.Conn) {
 	c.w = bufio.NewWriterSize(conn, 16<<10)
 }
 
+// Record puts what is said from now on into another transcript, which may be nil.
+func (c *Client) Record(t *Transcript) { c.transcript = t }
+
 // Hello says EHLO with a name, and HELO where EHLO is not known. It is said
 // again after StartTLS.
 func (c *Client) Hello(ctx context.Context, name string) error {
