@@ -236,6 +236,36 @@ forever.example.org. 999999999 TXT "x"
 	})
 }
 
+// A resolver in trouble is left alone for five seconds (RFC 9520 section 3.2).
+func TestFailuresAreKeptForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := dnstest.NewMemory(t, "$TTL 60\nexample.org. TXT one ; servfail\n")
+		r := z.Resolver()
+		var first error
+		asked := 0
+		for i := range 3 {
+			_, err := r.TXT(t.Context(), "example.org")
+			if !errors.Is(err, dns.ErrTemporary) {
+				t.Fatalf("%v, want a temporary failure", err)
+			}
+			if i == 0 {
+				first, asked = err, len(z.Queries())
+			}
+			if err.Error() != first.Error() {
+				t.Errorf("kept as %q, told as %q", first, err)
+			}
+		}
+		if n := len(z.Queries()); n != asked {
+			t.Errorf("a failure that was known took %d queries", n-asked)
+		}
+		z.Replace("$TTL 60\nexample.org. TXT one\n")
+		time.Sleep(5*time.Second + 1)
+		if a, err := r.TXT(t.Context(), "example.org"); err != nil || a.Records[0] != "one" {
+			t.Errorf("after 5 s: %v, %v", a.Records, err)
+		}
+	})
+}
+
 func TestCacheIsBounded(t *testing.T) {
 	z := dnstest.NewMemory(t, "$TTL 60\n*.example.org. A 192.0.2.1\n")
 	r, err := dns.New(dns.Options{Servers: []string{"127.0.0.1"}, Dial: z.Dial, CacheEntries: 10})

@@ -9,7 +9,8 @@
 // from a resolver on a loopback address (RFC 4035 section 4.9.3, RFC 6840
 // section 5.7); from others the verdict is Unknown.
 //
-// A small cache honours TTLs and is bounded in entries and in time.
+// A small cache honours TTLs and is bounded in entries and in time. Failures are
+// kept for 5 seconds (RFC 9520).
 //
 // The package refuses to validate DNSSEC itself, to walk from the root, to
 // apply search lists, and to read /etc/hosts.

@@ -212,13 +212,20 @@ func lookup[R mdns.RR, T any](ctx context.Context, r *Resolver, name string, qty
 // gave the alias alone, as one that is not recursive does.
 func (r *Resolver) chase(ctx context.Context, name string, qtype uint16) (answer, error) {
 	key := cacheKey{name, qtype}
-	if a, ok := r.cache.get(key); ok {
+	if a, failure, ok := r.cache.get(key); ok {
+		if failure != nil {
+			return answer{}, failure
+		}
 		return a, nil
 	}
 	whole := answer{verdict: Secure, ttl: maxPositive}
 	for range maxChain {
 		a, err := r.ask(ctx, name, qtype)
 		if err != nil {
+			var failure *Error
+			if errors.As(err, &failure) {
+				r.cache.putFailure(key, failure)
+			}
 			return answer{}, err
 		}
 		a.verdict = min(a.verdict, whole.verdict)
