@@ -333,8 +333,9 @@ func (tx *tx) account(id AccountID) (*accountRow, error) {
 	if v == nil {
 		return nil, faultf(ErrNotFound, "there is no such account")
 	}
-	row := new(accountRow)
-	return row, json.Unmarshal(v, row)
+	row, err := tx.memos.accounts.parse(v)
+	row.Hidden = slices.Clone(row.Hidden)
+	return &row, err
 }
 
 func (tx *tx) accountAt(addr Address) (*accountRow, error) {

@@ -318,7 +318,7 @@ func (s *Store) begin() (_ *tx, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
-	return &tx{Tx: t, packs: s.packs}, nil
+	return &tx{Tx: t, packs: s.packs, memos: &s.memos}, nil
 }
 
 // rerun runs the batch again on a fresh transaction. A closure that fails now

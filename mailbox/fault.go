@@ -194,7 +194,7 @@ func (s *Store) view(f func(*tx) error) (err error) {
 		}
 	}()
 	defer recoverFault(&err)
-	err = s.db.View(func(t *bbolt.Tx) error { return f(&tx{Tx: t}) })
+	err = s.db.View(func(t *bbolt.Tx) error { return f(&tx{Tx: t, memos: &s.memos}) })
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return ErrClosed
 	}

@@ -117,7 +117,7 @@ func (s *Store) stepToFormat2(most int) (int, error) {
 		return 0, nil
 	}
 	err = s.db.Update(func(t *bbolt.Tx) error {
-		tx := &tx{Tx: t}
+		tx := txOf(t)
 		for i := range rows {
 			r := &rows[i]
 			id, folder, uid := splitMessageKey(r.key)

@@ -121,7 +121,7 @@ func (s *Store) migrateFrom(have, left int) error {
 		}
 	}
 	err := s.db.Update(func(t *bbolt.Tx) error {
-		if err := m.done(&tx{Tx: t}); err != nil {
+		if err := m.done(txOf(t)); err != nil {
 			return err
 		}
 		return t.Bucket(bMeta).Put(kFormat, be32(uint32(have)+1))

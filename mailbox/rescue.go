@@ -221,7 +221,7 @@ func (r *rescue) relocate() error {
 		return err
 	}
 	err = db.Update(func(t *bbolt.Tx) error {
-		tx := &tx{Tx: t}
+		tx := txOf(t)
 		r.known = make(map[packNumber]int64)
 		if err := tx.each(bPacks, nil, func(k, v []byte) error {
 			row, err := parsePackRow(v)

@@ -1,7 +1,6 @@
 package mailbox
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -236,8 +235,8 @@ func (tx *tx) delivery(domain string) (*delivery, error) {
 	if v == nil {
 		return nil, nil
 	}
-	d := new(delivery)
-	return d, json.Unmarshal(v, d)
+	d, err := tx.memos.domains.parse(v)
+	return &d, err
 }
 
 // disabled gives the reason why an account gets no mail and may not log in.

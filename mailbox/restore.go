@@ -169,7 +169,7 @@ func readDB(path string, f func(*tx) error) (err error) {
 		if t.Bucket(bMeta) == nil {
 			return fmt.Errorf("no store is in it: %w", ErrCorrupt)
 		}
-		return f(&tx{Tx: t})
+		return f(txOf(t))
 	})
 }
 

@@ -61,6 +61,7 @@ var buckets = [][]byte{
 type tx struct {
 	*bbolt.Tx
 	packs      *packs // in a transaction of the writer
+	memos      *memos
 	puts       int
 	bytes      int64 // of keys and values that were put
 	rings      map[AccountID]bool
@@ -69,6 +70,9 @@ type tx struct {
 	wake       bool     // there is work for Maintain
 	after      []func() // once it is committed
 }
+
+// txOf is a transaction outside of an open store.
+func txOf(t *bbolt.Tx) *tx { return &tx{Tx: t, memos: new(memos)} }
 
 func (tx *tx) put(bucket, key, value []byte) error {
 	tx.puts++

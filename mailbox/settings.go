@@ -2,7 +2,7 @@ package mailbox
 
 import (
 	"context"
-	"encoding/json"
+	"slices"
 )
 
 // Settings are what the owner chose for the whole server. They are read at each
@@ -77,5 +77,8 @@ func (tx *tx) settings(v *Settings) error {
 	if b == nil {
 		return nil
 	}
-	return json.Unmarshal(b, v)
+	read, err := tx.memos.settings.parse(b)
+	read.IPv4, read.IPv6 = slices.Clone(read.IPv4), slices.Clone(read.IPv6)
+	*v = read
+	return err
 }

@@ -66,6 +66,7 @@ type Store struct {
 	searchers  searchers
 	bells      bells
 	recent     recents
+	memos      memos
 
 	first      chan *commit  // deliveries, and what a person waits for
 	bulk       chan *commit  // what may wait behind them
