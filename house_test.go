@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	"mailbox/sieve":         {},
 	"mailbox/sasl":          {},
 	"mailbox/remote":        {},
+	"mailbox/mailboxtest":   {},
 	"mailbox/sasl/sasltest": {},
 	"mta/smtp":              {"mailbox/remote"},
 	"mta/dns":               {},

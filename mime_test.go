@@ -1,12 +1,8 @@
 package main
 
 import (
-	"archive/tar"
 	"bufio"
-	"compress/gzip"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"regexp"
@@ -16,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"roost/mailbox/mailboxtest"
 )
 
 // specimen is a message of the corpus, with the line ends of a message in
@@ -26,35 +24,9 @@ type specimen struct{ name, text string }
 // repository.
 func specimens(t *testing.T) (all []specimen) {
 	t.Helper()
-	file, err := os.Open("../shared/corpus/mime/mime-torture.tar.gz")
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("the corpus is not there:", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	z, err := gzip.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := tar.NewReader(z)
-	for {
-		h, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h.Typeflag == tar.TypeReg && !strings.HasSuffix(h.Name, ".tsv") && !strings.Contains(h.Name, "LICENSES/") && len(data) > 0 {
-			text := strings.ReplaceAll(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n", "\r\n")
-			all = append(all, specimen{strings.TrimPrefix(h.Name, "./"), text})
-		}
+	mailboxtest.NeedCorpus(t)
+	for name, data := range mailboxtest.Messages(t, mailboxtest.Torture) {
+		all = append(all, specimen{name, string(mailboxtest.Transport(data))})
 	}
 	if len(all) < 300 {
 		t.Fatalf("only %d messages", len(all))

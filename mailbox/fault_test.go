@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -14,25 +13,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-)
 
-// smallDisk mounts a file system of its own, of some MB, which takes root.
-func smallDisk(t *testing.T, mb int) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("roost-test", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mb)); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("mount a small file system: %v", err)
-		}
-		t.Skipf("a small file system can't be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
-	return dir
-}
+	"roost/mailbox/mailboxtest"
+)
 
 // brim takes the last byte of a disk, as another program would.
 func brim(t *testing.T, dir string) (free func()) {
@@ -67,7 +50,7 @@ func noisy(n int) string {
 // The disk fills up with mail, without a watermark in the way, so that packs and
 // roost.db meet the end wherever it comes.
 func TestDiskFullOfMail(t *testing.T) {
-	disk := smallDisk(t, 14)
+	disk := mailboxtest.SmallDisk(t, 14)
 	s := openStore(t, filepath.Join(disk, "data"), Options{ReserveBytes: 4 << 20})
 	ann := addAnn(t, s)
 	s.packs.full = 1 << 20
@@ -165,7 +148,7 @@ func addAnn(t *testing.T, s *Store) Account {
 // Another program takes everything: mail is refused at the mark, flags live on
 // the reserve, and once that is used up they are refused and nothing is lost.
 func TestDiskFullOfOtherThings(t *testing.T) {
-	disk := smallDisk(t, 24)
+	disk := mailboxtest.SmallDisk(t, 24)
 	s := openStore(t, filepath.Join(disk, "data"), Options{ReserveBytes: 4 << 20})
 	ann := addAnn(t, s)
 	ctx := context.Background()

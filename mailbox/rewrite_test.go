@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"roost/mailbox/mailboxtest"
 )
 
 // letter is a message of which every byte can be told from its number.
@@ -269,7 +271,7 @@ func TestADamagedMessageIsToldAndTheOthersGoOn(t *testing.T) {
 }
 
 func TestNoRewritingWithoutRoom(t *testing.T) {
-	disk := smallDisk(t, 8)
+	disk := mailboxtest.SmallDisk(t, 8)
 	s := openStore(t, filepath.Join(disk, "data"), Options{ReserveBytes: 1 << 20})
 	ann := addAnn(t, s)
 	sparse(t, s, ann.ID, 100)

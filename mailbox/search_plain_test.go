@@ -1,24 +1,20 @@
 package mailbox
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/mail"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"roost/mailbox/mailboxtest"
 	"roost/mailbox/message"
 )
 
@@ -297,40 +293,17 @@ func randomQuery(r *rand.Rand, all []*plain, depth int) Query {
 func corpusTexts(t testing.TB, n int) []string {
 	t.Helper()
 	var texts []string
-	for _, name := range []string{"mime/mime-torture", "junk/spamassassin-2002-dev", "junk/csdmc2010-2009-2010-extra"} {
-		f, err := os.Open(filepath.FromSlash("../../shared/corpus/" + name + ".tar.gz"))
-		if errors.Is(err, os.ErrNotExist) {
-			t.Log("without the corpus, which is not there:", err)
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tr := tar.NewReader(z)
-		for k := 0; k < n; {
-			h, err := tr.Next()
-			if err == io.EOF {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if h.Typeflag != tar.TypeReg || !strings.HasSuffix(h.Name, ".eml") || h.Size > 300<<10 {
+	for _, archive := range []string{mailboxtest.Torture, mailboxtest.RealMail, mailboxtest.LateMail} {
+		k := 0
+		for name, b := range mailboxtest.Messages(t, archive) {
+			if !strings.HasSuffix(name, ".eml") || len(b) > 300<<10 {
 				continue
 			}
-			b, err := io.ReadAll(tr)
-			if err != nil {
-				t.Fatal(err)
+			if k++; k > n {
+				break
 			}
-			b = bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
-			texts = append(texts, string(b))
-			k++
+			texts = append(texts, string(mailboxtest.Transport(b)))
 		}
-		f.Close()
 	}
 	return texts
 }

@@ -5,10 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"roost/mailbox"
+	"roost/mailbox/mailboxtest"
 )
 
 const opened = "S: 220 ...\nEHLO\nC: MAIL FROM:<joe@example.net>\nS: 250 ...\nC: RCPT TO:<ann@example.org>\nS: 250 ...\nC: RCPT TO:<bob@example.org>\nS: 250 ...\n"
@@ -21,7 +21,7 @@ func TestAlmostFull(t *testing.T) {
 
 // TestSizeThatHasNoRoom: RFC 1870 6.1, by what the client announces.
 func TestSizeThatHasNoRoom(t *testing.T) {
-	dir := smallDisk(t, 8)
+	dir := mailboxtest.SmallDisk(t, 8)
 	p := newPostOn(t, dir, mailbox.Options{ReserveBytes: 1 << 20, MaxMessage: 100 << 20}, nil, "")
 	p.player().Play(t, "S: 220 ...\nEHLO\nC: MAIL FROM:<joe@example.net> SIZE=50000000\nS: 452 4.3.1 ...\nC: MAIL FROM:<joe@example.net> SIZE=1000\nS: 250 ...")
 }
@@ -32,7 +32,7 @@ func TestSizeThatHasNoRoom(t *testing.T) {
 func TestDiskRunsFull(t *testing.T) {
 	for _, mark := range []int64{4 << 20, 1} { // heeded, and run into
 		t.Run(fmt.Sprint("reserve ", mark), func(t *testing.T) {
-			dir := smallDisk(t, 16)
+			dir := mailboxtest.SmallDisk(t, 16)
 			filler := filepath.Join(dir, "filler")
 			if err := os.WriteFile(filler, make([]byte, 6<<20), 0o600); err != nil {
 				t.Fatal(err)
@@ -115,22 +115,4 @@ func TestQuotaMeanwhile(t *testing.T) {
 	message := `C= "Subject: x\r\n\r\n" * 10x"..............................................xxxx\r\n" * ".\r\n"` + "\n"
 	one.Play(t, message+"S: 250 ...")
 	two.Play(t, message+"S: 452 4.2.2 ...\nINBOX full@example.org 1\nINBOX ann@example.org 1")
-}
-
-// smallDisk mounts a file system of its own, of some MB, which takes root.
-func smallDisk(t *testing.T, mb int) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("roost-test", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mb)); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("mount a small file system: %v", err)
-		}
-		t.Skipf("a small file system can't be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
-	return dir
 }
