@@ -25,8 +25,15 @@ import (
 //	SRS0=his=day=sender.example=joe@first.example
 //	SRS1=proof=first.example==his=day=sender.example=joe@ours.example
 //
-// The scheme's own reader ignores case, as some hosts change it on the way. Behind
-// the tag others may write "+" or "-" for "=".
+// There is no RFC. The form is that of Mail::SRS 0.31, its authors' own program, with
+// the guarded scheme (perldoc Mail::SRS, Mail::SRS::Guarded), which all others follow:
+// the separator is "=", but behind the tag others may write "+" or "-", which is kept
+// behind SRS1; the day is two characters of base32 (RFC 4648 section 6), the days since
+// 1970 modulo 1024, and good for 21 days; case counts nowhere, as some hosts change it
+// on the way. What a proof is made of is everybody's own affair: theirs are four
+// characters of base64, which lose a bit each where case is lost, ours six of base32.
+// A local part may get longer than the 64 octets of RFC 5321 4.5.3.1.1; the scheme has
+// no other way, and nearly nobody minds.
 const (
 	srsFirst = "SRS0"
 	srsLater = "SRS1"
@@ -72,10 +79,14 @@ func firstHop(p smtp.Path) (smtp.Path, bool) {
 }
 
 // rewrite gives the reverse-path in a domain of ours that stands for from. The null
-// path stands for itself, and so does one of our own that has come back.
+// path stands for itself, and so does one of our own that has come back, and any of the
+// same domain, for which we may send already.
 func (key srs) rewrite(from smtp.Path, domain string, now time.Time) smtp.Path {
 	if from.Domain == "" {
 		return smtp.Path{}
+	}
+	if strings.EqualFold(from.Domain, domain) {
+		return from
 	}
 	p := smtp.Path{Domain: domain}
 	if first, ok := firstHop(from); !ok {

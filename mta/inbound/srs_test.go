@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +108,48 @@ func TestSeveralForwarders(t *testing.T) {
 	} {
 		if p := two.rewrite(smtp.Path{Local: from, Domain: "first.example"}, "two.example", now); !strings.HasSuffix(p.Local, want) {
 			t.Errorf("%s@first.example becomes %s", from, p)
+		}
+	}
+}
+
+// TestDays holds the day to what the scheme's own program writes: the days since 1970
+// in two characters of base32, the higher first, from 1024 on again.
+func TestDays(t *testing.T) {
+	for days, want := range map[int]string{0: "AA", 1: "AB", 25: "AZ", 26: "A2", 31: "A7", 32: "BA", 33: "BB", 1023: "77", 1024: "AA", 18262: "2W"} {
+		if got := day(time.Unix(int64(days)*24*60*60, 0)); got != want {
+			t.Errorf("day %d is %s, want %s", days, got, want)
+		}
+	}
+	key := srs("a key")
+	last := time.Unix(1023*24*60*60, 0) // and the cycle begins anew
+	p := key.rewrite(smtp.Path{Local: "joe", Domain: "sender.example"}, "ours.example", last)
+	for days, want := range map[int]bool{0: true, 1: true, 21: true, 22: false, -1: false, 1023: false, 1024: true} {
+		if _, ok := key.original(p, last.AddDate(0, 0, days)); ok != want {
+			t.Errorf("%s after %d days holds: %v", p, days, ok)
+		}
+	}
+}
+
+// TestFormOfTheScheme holds how many fields there are, and where they stand, against
+// the form that is written in the scheme's own program.
+func TestFormOfTheScheme(t *testing.T) {
+	key, now := srs("a key"), time.Unix(18262*24*60*60, 0)
+	for from, want := range map[string]string{
+		"joe@sender.example":                                    `^SRS0=[A-Z2-7]{6}=2W=sender\.example=joe@ours\.example$`,
+		"a=b=c@sender.example":                                  `^SRS0=[A-Z2-7]{6}=2W=sender\.example=a=b=c@ours\.example$`,
+		"SRS0=87d/=IR=sender.example=joe@one.example":           `^SRS1=[A-Z2-7]{6}=one\.example==87d/=IR=sender\.example=joe@ours\.example$`,
+		"srs0+87d/=IR=sender.example=joe@one.example":           `^SRS1=[A-Z2-7]{6}=one\.example=\+87d/=IR=sender\.example=joe@ours\.example$`,
+		"SRS1=aB+/=one.example==x=IR=s.example=joe@two.example": `^SRS1=[A-Z2-7]{6}=one\.example==x=IR=s\.example=joe@ours\.example$`,
+		"SRS1-aB+/=one.example=-x=IR=s.example=joe@two.example": `^SRS1=[A-Z2-7]{6}=one\.example=-x=IR=s\.example=joe@ours\.example$`,
+		"joe@Ours.example":                                      `^joe@Ours\.example$`, // may be sent for already
+	} {
+		p, err := smtp.ParsePath(from)
+		if err != nil {
+			t.Fatal(from, err)
+		}
+		got := key.rewrite(p, "ours.example", now)
+		if !regexp.MustCompile(want).MatchString(got.String()) {
+			t.Errorf("%s becomes %s, want %s", from, got, want)
 		}
 	}
 }
