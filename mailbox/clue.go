@@ -236,8 +236,8 @@ func equalASCII(b []byte, lower string) bool {
 }
 
 func fieldHas(h message.Header, q *Query) bool {
-	for _, v := range h.All(q.Name) {
-		if q.Text == "" || strings.Contains(message.Fold(message.DecodeWords(v)), q.Text) {
+	for _, text := range h.Texts(q.Name) {
+		if q.Text == "" || strings.Contains(message.Fold(text), q.Text) {
 			return true
 		}
 	}

@@ -125,9 +125,9 @@ func sentDate(h message.Header) time.Time {
 // empty when there is none.
 func foldFields(h message.Header, name string) string {
 	var b []byte
-	for _, v := range h.All(name) {
+	for _, text := range h.Texts(name) {
 		b = append(b, '\n')
-		b = message.AppendFold(b, []byte(message.DecodeWords(v)))
+		b = message.AppendFold(b, []byte(text))
 	}
 	return string(b)
 }

@@ -6,9 +6,9 @@ package message
 // of them are listed.
 func AppendEnvelope(b []byte, h Header) []byte {
 	b = append(b, '(')
-	b = appendField(b, h, "Date")
+	b = appendField(b, h, "Date", Field.Value)
 	b = append(b, ' ')
-	b = appendField(b, h, "Subject")
+	b = appendField(b, h, "Subject", Field.line)
 	b = append(b, ' ')
 	from := addresses(h, "From")
 	b = appendAddresses(b, from)
@@ -25,9 +25,9 @@ func AppendEnvelope(b []byte, h Header) []byte {
 		b = appendAddresses(b, addresses(h, name))
 	}
 	b = append(b, ' ')
-	b = appendField(b, h, "In-Reply-To")
+	b = appendField(b, h, "In-Reply-To", Field.Value)
 	b = append(b, ' ')
-	b = appendField(b, h, "Message-ID")
+	b = appendField(b, h, "Message-ID", Field.Value)
 	return append(b, ')')
 }
 
@@ -39,7 +39,7 @@ func addresses(h Header, name string) []Address {
 		if !equalFold(f.name(), name) {
 			continue
 		}
-		more, _ := ParseAddressList(f.Value()) // for show: whatever is there
+		more, _ := ParseAddressList(f.line()) // for show: whatever is there
 		if list == nil {
 			list = more
 		} else {
@@ -52,11 +52,12 @@ func addresses(h Header, name string) []Address {
 	return list
 }
 
-// appendField appends a field value; NIL tells an absent field from an empty one.
-func appendField(b []byte, h Header, name string) []byte {
+// appendField appends a field as value gives it; NIL tells an absent field from an
+// empty one.
+func appendField(b []byte, h Header, name string, value func(Field) string) []byte {
 	for i := range h.fields {
 		if f := h.field(i); equalFold(f.name(), name) {
-			return appendString(b, f.Value())
+			return appendString(b, value(f))
 		}
 	}
 	return append(b, "NIL"...)

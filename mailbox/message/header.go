@@ -36,6 +36,28 @@ func (f Field) name() []byte { return bytes.TrimRight(f.Raw[:f.colon], " \t") }
 // It holds no CR, LF or NUL; other bytes are as they came.
 func (f Field) Value() string { return unfold(f.Raw[f.colon+1:]) }
 
+// Text is the value for people and for searches: a fold is one space, and encoded
+// words are decoded to UTF-8.
+func (f Field) Text() string { return DecodeWords(f.line()) }
+
+// line is the value with each fold as one space. Unfolding takes out the line end
+// alone, but what stands around it is whatever the folding program left there,
+// often a tab, where the sender had written a space.
+func (f Field) line() string {
+	raw := f.Raw[f.colon+1:]
+	if end := bytes.IndexByte(raw, '\n'); end < 0 || end == len(raw)-1 {
+		return unfold(raw)
+	}
+	var b []byte
+	for l := range bytes.Lines(raw) {
+		if l = bytes.Trim(l, " \t\r\n\x00"); len(l) > 0 && len(b) > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, l...)
+	}
+	return unfold(b)
+}
+
 // ReadHeader reads one header section from r, up to and with the blank line
 // that ends it; it may read further. It fails only when r fails.
 func ReadHeader(r io.Reader) (Header, error) {
@@ -86,8 +108,15 @@ func (h Header) Get(name string) string {
 	return ""
 }
 
-// Text is Get with encoded words decoded: UTF-8, for people.
-func (h Header) Text(name string) string { return DecodeWords(h.Get(name)) }
+// Text is the text of the first field of that name; empty when there is none.
+func (h Header) Text(name string) string {
+	for i := range h.fields {
+		if f := h.field(i); equalFold(f.name(), name) {
+			return f.Text()
+		}
+	}
+	return ""
+}
 
 // Has tells whether there is a field of that name.
 func (h Header) Has(name string) bool {
@@ -108,6 +137,17 @@ func (h Header) All(name string) []string {
 		}
 	}
 	return values
+}
+
+// Texts is the texts of all fields of that name, in order.
+func (h Header) Texts(name string) []string {
+	var texts []string
+	for i := range h.fields {
+		if f := h.field(i); equalFold(f.name(), name) {
+			texts = append(texts, f.Text())
+		}
+	}
+	return texts
 }
 
 // TLSOptional says whether the sender lets the recipients' TLS policies be ignored
@@ -146,7 +186,7 @@ func (h Header) AppendText(b []byte) []byte {
 	for f := range h.Fields() {
 		b = append(b, f.name()...)
 		b = append(b, ':', ' ')
-		b = append(b, DecodeWords(f.Value())...)
+		b = append(b, f.Text()...)
 		b = append(b, '\n')
 	}
 	return b
