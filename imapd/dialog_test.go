@@ -40,7 +40,8 @@ import (
 // A connection is logged in under TLS when it is first used, unless the dialog
 // has a line "plain:" or "tls:" (not logged in) before. In an expected line
 // {{…}} is a regular expression, <<name:…>> one whose match $name stands for
-// from then on; {len:file} is a file's length.
+// from then on; {len:file} is a file's length, {x*1000} a thousand x, {uids:1000}
+// a set of UIDs of so many octets, from high to low and none beside another.
 func TestDialogs(t *testing.T) {
 	h := newHouse(t, imapd.Limits{})
 	addr := h.serve(t)
@@ -185,6 +186,18 @@ func rising(numbers []string) error {
 }
 
 func (d *dialog) expand(s string) string {
+	s = regexp.MustCompile(`\{(.)\*(\d+)\}`).ReplaceAllStringFunc(s, func(m string) string {
+		n, _ := strconv.Atoi(m[3 : len(m)-1])
+		return strings.Repeat(m[1:2], n)
+	})
+	s = regexp.MustCompile(`\{uids:\d+\}`).ReplaceAllStringFunc(s, func(m string) string {
+		n, _ := strconv.Atoi(m[6 : len(m)-1])
+		var set strings.Builder
+		for uid := 10000 + n; set.Len() < n; uid -= 2 {
+			fmt.Fprintf(&set, "%d,", uid)
+		}
+		return strings.TrimRight(set.String()[:n-1], ",") + "1" // its last is short
+	})
 	s = regexp.MustCompile(`\{len:([^}]+)\}`).ReplaceAllStringFunc(s, func(m string) string {
 		return strconv.Itoa(len(d.files[m[5:len(m)-1]]))
 	})

@@ -116,8 +116,8 @@ func TestDiscardFindsNextCommand(t *testing.T) {
 		"refused, synchronising":     "a LOGIN {20000}\r\n",
 		"announced, synchronising":   "a BAD {20000}\r\n",
 		"string without end":         "a LOGIN \"abc\r\n",
-		"long line":                  "a " + strings.Repeat("x", 20000) + "\r\n",
-		"long line before a literal": "a " + strings.Repeat("x", 20000) + " {10+}\r\nx LOGOUT\r\n\r\n",
+		"long line":                  "a " + strings.Repeat("x", 70000) + "\r\n",
+		"long line before a literal": "a " + strings.Repeat("x", 70000) + " {10+}\r\nx LOGOUT\r\n\r\n",
 		"too deep":                   "a (((((((((((((((((((((\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestOutOfStep(t *testing.T) {
 		"no number":           "a BAD {+}\r\nx LOGOUT\r\n",
 		"huge":                "a BAD {99999999999999999999+}\r\nx LOGOUT\r\n",
 		"over the budget":     "a BAD {70000+}\r\nx LOGOUT\r\n",
-		"endless line":        "a BAD " + strings.Repeat("x", 70000) + "\r\n",
+		"endless line":        "a BAD " + strings.Repeat("x", limits.Line+int(limits.Discard)) + "\r\n",
 		"limit in the header": "a LOGIN " + strings.Repeat("x", limits.Line-12) + " {3+}\r\nabc\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -252,10 +252,42 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// A set of 64 KB, in the worst order, is read and sorted in reasonable time.
+// A line has 64 KB with its end and not an octet more, before login and after; what
+// is in literals does not count.
+func TestLongestLine(t *testing.T) {
+	for name, limits := range map[string]wire.Limits{"before": wire.BeforeLogin(), "after": wire.AfterLogin()} {
+		for _, over := range []int{0, 1} {
+			text := strings.Repeat("x", 64<<10-len("a X {5+}\r\n \r\n")+over)
+			d, _ := decoder("a X {5+}\r\nabcde "+text+"\r\nb NOOP\r\n", limits)
+			d.Begin()
+			d.Tag()
+			d.SP()
+			d.Keyword()
+			d.SP()
+			d.AString()
+			d.SP()
+			got := d.AString()
+			err := d.EndLine()
+			if over == 0 && (err != nil || got != text) {
+				t.Errorf("%s login, 64 KB: %d octets, %v", name, len(got), err)
+			}
+			if over == 1 && !errors.Is(err, wire.ErrTooBig) {
+				t.Errorf("%s login, an octet more: %v", name, err)
+			}
+			if err := d.Discard(); err != nil {
+				t.Fatal(err)
+			}
+			if d.Begin(); d.Tag() != "b" {
+				t.Errorf("%s login, %d over: out of step", name, over)
+			}
+		}
+	}
+}
+
+// A set of 64,000 octets, in the worst order, is read and sorted in reasonable time.
 func TestLargeSet(t *testing.T) {
 	var b strings.Builder
-	for n := 99998; b.Len() < 64<<10; n -= 2 {
+	for n := 99998; b.Len() < 64000; n -= 2 {
 		fmt.Fprintf(&b, "%d,", n)
 	}
 	d, _ := decoder("a "+strings.TrimSuffix(b.String(), ",")+"\r\n", wire.AfterLogin())

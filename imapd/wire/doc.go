@@ -15,7 +15,7 @@ import (
 
 // Limits bounds what a Decoder accepts. All sizes are octets.
 type Limits struct {
-	Line     int   // one command, literals not counted
+	Line     int   // one command with its line ends, literals not counted
 	Literal  int64 // one literal that is held in memory
 	Literals int64 // all literals of one command that are held in memory
 	Discard  int64 // input that is read and thrown away to get past a refused command
@@ -23,15 +23,18 @@ type Limits struct {
 	Items    int   // elements of one list
 }
 
+// maxLine is the longest command line, with its line ends. A set of UIDs that has
+// 64,000 octets fits in.
+const maxLine = 64 << 10
+
 // BeforeLogin bounds a client that has not said who it is.
 func BeforeLogin() Limits {
-	return Limits{Line: 16 << 10, Literal: 8 << 10, Literals: 16 << 10, Discard: 64 << 10, Depth: 8, Items: 64}
+	return Limits{Line: maxLine, Literal: 8 << 10, Literals: 16 << 10, Discard: 64 << 10, Depth: 8, Items: 64}
 }
 
-// AfterLogin bounds an authenticated client. A message set alone may have
-// 64 KB, so a line may have a little more.
+// AfterLogin bounds an authenticated client.
 func AfterLogin() Limits {
-	return Limits{Line: 68 << 10, Literal: 64 << 10, Literals: 256 << 10, Discard: 64 << 20, Depth: 32, Items: 16 << 10}
+	return Limits{Line: maxLine, Literal: 64 << 10, Literals: 256 << 10, Discard: 64 << 20, Depth: 32, Items: 16 << 10}
 }
 
 // A SyntaxError says that a command does not follow the grammar. The
