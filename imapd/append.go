@@ -64,7 +64,7 @@ func runAppend(ctx context.Context, s *session, _ *call) error {
 	if err != nil {
 		return err
 	}
-	s.brought(u.folder, name, appended(done))
+	s.brought(u.folder, appended(done))
 	return ok(appendUID(done), "APPEND completed")
 }
 

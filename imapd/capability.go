@@ -33,8 +33,7 @@ type command struct {
 	// numbered forbids EXPUNGE responses while the command runs, because it
 	// may work with sequence numbers (RFC 9051 section 7.5.1).
 	numbered bool
-	// counts says that it takes or tells sequence numbers, which UIDONLY forbids;
-	// so does numbered.
+	// counts says that it takes or tells sequence numbers, which UIDONLY forbids.
 	counts bool
 	// opens says that it tells of a mailbox as it is at one moment. What happened
 	// since is told by the next command, so that a client which resynchronises can

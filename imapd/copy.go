@@ -36,7 +36,7 @@ func runCopy(ctx context.Context, s *session, c *call) error {
 	if len(done.From) == 0 {
 		return nothingCopied(uids)
 	}
-	s.brought(done.Dest, to, done.To)
+	s.brought(done.Dest, done.To)
 	return ok(copyUID(done), "COPY completed")
 }
 
@@ -57,7 +57,7 @@ func runMove(ctx context.Context, s *session, c *call) error {
 	}
 	// RFC 6851 section 4.3: before the EXPUNGE responses, which follow.
 	s.writeResponse("*", &response{"OK", copyUID(done), "moved"})
-	s.brought(done.Dest, to, done.To)
+	s.brought(done.Dest, done.To)
 	s.took(done.From)
 	if !s.modSeqs {
 		return nil

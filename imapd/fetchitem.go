@@ -12,7 +12,7 @@ func fetching() extension {
 	}
 	return extension{
 		commands: []command{
-			{name: "FETCH", in: selected, numbered: true, run: runFetch},
+			{name: "FETCH", in: selected, numbered: true, counts: true, run: runFetch},
 			{name: "UID FETCH", in: selected, run: runFetch},
 		},
 		fetch: []fetchItem{

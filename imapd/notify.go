@@ -73,11 +73,12 @@ func (s *session) frozen() bool { return s.notify != nil && s.notify.selected ==
 
 func runNotify(ctx context.Context, s *session, _ *call) error {
 	n := new(notification)
-	status := false
+	set, status := false, false
 	s.dec.SP()
 	switch word := s.dec.Keyword(); word {
 	case "NONE":
 	case "SET":
+		set = true
 		if s.dec.SP(); !s.dec.Peek('(') {
 			if status = s.dec.Keyword() == "STATUS"; !status {
 				s.dec.Failf("expected STATUS or a list")
@@ -101,7 +102,7 @@ func runNotify(ctx context.Context, s *session, _ *call) error {
 		return no("BADEVENT ("+names[1:]+")", "there is no such event")
 	}
 	// RFC 5465 section 3.1: SET tells first what has gathered.
-	if n.specified || n.groups != nil {
+	if set {
 		if err := s.update(ctx, true); err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ func (s *session) watch(groups []eventGroup, status bool) error {
 	for _, f := range o.folders {
 		e := o.eventsOf(f.Name, o.isSubscribed(f.Name))
 		if status && e&messageNew != 0 && !s.isSelected(f.ID) {
-			s.writeNews(&f, messageStatus|validityStatus|statusIf(e&flagChange != 0, modSeqStatus|unseenStatus))
+			s.writeNews(&f, messageStatus|validityStatus|statusIf(s.modSeqs, modSeqStatus)|statusIf(e&flagChange != 0, modSeqStatus|unseenStatus))
 		}
 	}
 	return nil
@@ -169,16 +169,27 @@ func (s *session) ownSubscription(name string, on bool) {
 	s.others.subscribed = all
 }
 
-// ownMessages notes that the session brought messages into a mailbox.
-func (s *session) ownMessages(name string, uids []mailbox.UID) {
+// ownMessages notes that the session brought messages into a mailbox or took them
+// out, with their UIDs in order. If others changed something there too, that is told, and shows both.
+func (s *session) ownMessages(id mailbox.FolderID, uids []mailbox.UID) {
 	if s.others == nil {
 		return
 	}
-	for i := range s.others.folders {
-		if f := &s.others.folders[i]; f.Name == name {
-			f.Messages += uint32(len(uids))
-			f.UIDNext += mailbox.UID(len(uids))
-		}
+	i := slices.IndexFunc(s.others.folders, func(f mailbox.Folder) bool { return f.ID == id })
+	if i < 0 {
+		return
+	}
+	f := &s.others.folders[i]
+	c, err := s.srv.opts.Store.Changes(s.account.ID, id, f.HighestModSeq)
+	if err != nil {
+		return // it is told of once too often, or it is gone
+	}
+	foreign := func(uid mailbox.UID) bool {
+		_, own := slices.BinarySearch(uids, uid)
+		return !own
+	}
+	if !slices.ContainsFunc(c.Vanished, foreign) && !slices.ContainsFunc(c.Changed, func(e mailbox.Entry) bool { return foreign(e.UID) }) {
+		f.Messages, f.UIDNext, f.Unseen, f.HighestModSeq = c.Folder.Messages, c.Folder.UIDNext, c.Folder.Unseen, c.Folder.HighestModSeq
 	}
 }
 

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -26,7 +27,13 @@ func (s *session) patiently(ctx context.Context, c *call, work func() error) err
 		case err := <-done:
 			return err
 		case <-tick.C:
-			s.enc.Raw("* OK [INPROGRESS (").String(c.tag).Raw(" NIL NIL)] still at it\r\n")
+			s.enc.Raw("* OK [INPROGRESS (")
+			if strings.Contains(c.tag, "]") { // it would end the code for some clients (section 4)
+				s.enc.Raw("NIL")
+			} else {
+				s.enc.String(c.tag)
+			}
+			s.enc.Raw(" NIL NIL)] still at it\r\n")
 			s.enc.Flush() // what goes wrong here shows at the command's end
 		}
 	}

@@ -57,7 +57,7 @@ func runReplace(ctx context.Context, s *session, c *call) error {
 	}
 	// RFC 8508 section 3.3: before the EXISTS and EXPUNGE that follow.
 	s.writeResponse("*", &response{"OK", appendUID(done), "replaced"})
-	s.brought(u.folder, name, appended(done))
+	s.brought(u.folder, appended(done))
 	s.took(uids)
 	if !s.modSeqs {
 		return nil

@@ -15,7 +15,7 @@ import (
 func searching() extension {
 	return extension{
 		commands: []command{
-			{name: "SEARCH", in: selected, numbered: true, run: runSearch},
+			{name: "SEARCH", in: selected, numbered: true, counts: true, run: runSearch},
 			{name: "UID SEARCH", in: selected, run: runSearch},
 		},
 		search: searchKeys(),
@@ -106,6 +106,7 @@ func (s *searchParser) searchReturn() searchReturn {
 		return searchReturn{all: true}
 	}
 	r.extended = true
+	pages := 0
 	s.dec.SP()
 	s.dec.List(func() {
 		switch word := s.dec.Keyword(); word {
@@ -114,6 +115,7 @@ func (s *searchParser) searchReturn() searchReturn {
 		case "MAX":
 			r.max = true
 		case "ALL":
+			pages++
 			r.all = true
 		case "COUNT":
 			r.count = true
@@ -121,14 +123,15 @@ func (s *searchParser) searchReturn() searchReturn {
 			r.save = true
 		case "PARTIAL":
 			s.dec.SP()
+			pages++
 			r.partial = s.portion()
 		default:
 			s.dec.Failf("unknown return option %.40q", word)
 		}
 	})
 	s.dec.SP()
-	if r.all && r.partial != nil {
-		s.dec.Failf("ALL and PARTIAL exclude each other") // RFC 9394 section 3.1
+	if pages > 1 {
+		s.dec.Failf("ALL and PARTIAL exclude each other and stand once") // RFC 9394 section 3.1
 	}
 	if !r.min && !r.max && !r.count && !r.save && r.partial == nil {
 		r.all = true // RFC 4731 section 3.1: RETURN () means ALL

@@ -133,6 +133,7 @@ func closeMailbox(ctx context.Context, s *session, c *call) error {
 		return nil
 	}
 	done, err := s.srv.opts.Store.Expunge(ctx, s.account.ID, v.folder, nil)
+	s.ownMessages(v.folder, done.UIDs)
 	if err == nil && s.modSeqs && len(done.UIDs) > 0 {
 		return ok("HIGHESTMODSEQ "+decimal(done.Folder.HighestModSeq), "CLOSE completed")
 	}

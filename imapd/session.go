@@ -242,7 +242,7 @@ func (s *session) run(ctx context.Context, c *call) error {
 		return bad("you are logged in already")
 	case cmd.in&s.state() == 0:
 		return bad("select a mailbox first")
-	case (cmd.numbered || cmd.counts) && s.has(imap.CapUIDOnly):
+	case cmd.counts && s.has(imap.CapUIDOnly):
 		return uidRequired()
 	}
 	err := cmd.run(ctx, s, c)

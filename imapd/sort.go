@@ -17,7 +17,7 @@ func sorting() extension {
 	return extension{
 		name: imap.CapSort,
 		commands: []command{
-			{name: "SORT", in: selected, numbered: true, run: runSort},
+			{name: "SORT", in: selected, numbered: true, counts: true, run: runSort},
 			{name: "UID SORT", in: selected, run: runSort},
 		},
 	}

@@ -14,7 +14,7 @@ import (
 // storing brings STORE (RFC 9051 section 6.4.6).
 func storing() extension {
 	return extension{commands: []command{
-		{name: "STORE", in: selected, numbered: true, run: runStore},
+		{name: "STORE", in: selected, numbered: true, counts: true, run: runStore},
 		{name: "UID STORE", in: selected, run: runStore},
 	}}
 }

@@ -20,7 +20,7 @@ func threading() extension {
 			return []imap.Cap{"THREAD=ORDEREDSUBJECT"}
 		},
 		commands: []command{
-			{name: "THREAD", in: selected, numbered: true, run: runThread},
+			{name: "THREAD", in: selected, numbered: true, counts: true, run: runThread},
 			{name: "UID THREAD", in: selected, run: runThread},
 		},
 	}

@@ -89,14 +89,14 @@ func (s *session) took(uids []mailbox.UID) {
 
 // brought is told by the session's own commands which messages they put into a
 // mailbox.
-func (s *session) brought(folder mailbox.FolderID, name string, uids []mailbox.UID) {
+func (s *session) brought(folder mailbox.FolderID, uids []mailbox.UID) {
 	if s.isSelected(folder) {
 		if s.notify != nil && s.notify.atts != nil {
 			s.view.brought = append(s.view.brought, uids...)
 		}
 		return
 	}
-	s.ownMessages(name, uids)
+	s.ownMessages(folder, uids)
 }
 
 // readChanges takes in what changed, and tells what has no modseq. Flags are
