@@ -287,13 +287,21 @@ func sum(l latencies) (total time.Duration) {
 // BenchmarkDeliveryWork is what a delivery costs the processor, without a commit:
 // parse, render, digest, compress, append.
 func BenchmarkDeliveryWork(b *testing.B) {
-	mail := post(100)
+	all := post(100)
+	b.Run("text", func(b *testing.B) {
+		deliveryWork(b, slices.DeleteFunc(slices.Clone(all), func(s string) bool { return len(s) > 16<<10 }))
+	})
+	b.Run("mix", func(b *testing.B) { deliveryWork(b, all) })
+}
+
+func deliveryWork(b *testing.B, mail []string) {
 	s, ann, _ := newStore(b, Options{})
 	var bytes int64
 	for _, text := range mail {
 		bytes += int64(len(text))
 	}
 	b.SetBytes(bytes / int64(len(mail)))
+	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
 		spool := s.NewSpool(0)

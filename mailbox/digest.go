@@ -10,6 +10,7 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"roost/mailbox/message"
@@ -245,11 +246,12 @@ func analyse(r io.ReaderAt, size int64) (*analysis, error) {
 		return nil, fmt.Errorf("read the message: %w", err)
 	}
 	a := &analysis{digest: digestOf(part)}
-	lead := leadWriter{w: new(signature.Builder)}
-	if a.signature, err = sign(part, r, &lead); err != nil {
+	w := signers.Get().(*signer)
+	defer signers.Put(w)
+	if a.signature, err = w.sign(part, r); err != nil {
 		return nil, fmt.Errorf("read the message: %w", err)
 	}
-	a.digest.lead = lead.has(preview)
+	a.digest.lead = w.has(preview)
 	a.digest.odd = a.digest.odd || isOdd(part, r)
 	a.facts = Facts{
 		Size:       size,
@@ -262,23 +264,29 @@ func analyse(r io.ReaderAt, size int64) (*analysis, error) {
 	return a, nil
 }
 
-// leadWriter keeps the begin of what is written through it.
-type leadWriter struct {
-	w    *signature.Builder
-	lead []byte
+// signer makes a signature, and keeps the begin of the folded text.
+type signer struct {
+	builder signature.Builder
+	lead    []byte
+	header  []byte
+	fold    message.FoldWriter
 }
+
+// signers have memory of about 100 KB each, which one message after the other uses.
+var signers = sync.Pool{New: func() any { return new(signer) }}
 
 const maxLead = 32 << 10
 
-func (l *leadWriter) Write(b []byte) (int, error) {
-	l.lead = append(l.lead, b[:min(len(b), maxLead-len(l.lead))]...)
-	return l.w.Write(b)
+// Write takes folded text.
+func (s *signer) Write(b []byte) (int, error) {
+	s.lead = append(s.lead, b[:min(len(b), maxLead-len(s.lead))]...)
+	return s.builder.Write(b)
 }
 
 // has tells whether each word of a preview is in the text as it is there.
-func (l *leadWriter) has(preview string) bool {
+func (s *signer) has(preview string) bool {
 	for word := range strings.FieldsSeq(message.Fold(preview)) {
-		if !bytes.Contains(l.lead, []byte(word)) {
+		if !bytes.Contains(s.lead, []byte(word)) {
 			return false
 		}
 	}
@@ -286,16 +294,18 @@ func (l *leadWriter) has(preview string) bool {
 }
 
 // sign makes the signature of all that TEXT looks through.
-func sign(part *message.Part, r io.ReaderAt, lead *leadWriter) ([]byte, error) {
-	b := lead.w
-	w := message.FoldWriter{W: lead}
-	if err := part.WriteText(&w, r, maxSearchText); err != nil && !errors.Is(err, message.ErrTooLong) {
+func (s *signer) sign(part *message.Part, r io.ReaderAt) ([]byte, error) {
+	s.builder.Reset()
+	s.lead = s.lead[:0]
+	s.fold.Reset(s)
+	if err := part.WriteText(&s.fold, r, maxSearchText); err != nil && !errors.Is(err, message.ErrTooLong) {
 		return nil, err
 	}
-	w.Close()
-	b.Break()
-	b.Write(message.AppendFold(nil, part.Header.AppendText(nil)))
-	return b.Append(nil), nil
+	s.fold.Close()
+	s.builder.Break()
+	s.header = message.AppendFold(s.header[:0], part.Header.AppendText(nil))
+	s.builder.Write(s.header)
+	return s.builder.Append(nil), nil
 }
 
 // in is the facts of a placement of the message behind a prefix.

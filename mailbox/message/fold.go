@@ -2,6 +2,7 @@ package message
 
 import (
 	"io"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -17,13 +18,11 @@ func Fold(s string) string { return string(AppendFold(nil, []byte(s))) }
 // may be folded in pieces cut between runes. Bytes that are not UTF-8 fold to U+FFFD.
 func AppendFold(b, s []byte) []byte {
 	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if 'A' <= c && c <= 'Z' {
-				c += 'a' - 'A'
+		if s[i] < utf8.RuneSelf {
+			begin := i
+			for i++; i < len(s) && s[i] < utf8.RuneSelf; i++ {
 			}
-			b = append(b, c)
-			i++
+			b = appendLower(b, s[begin:i])
 			continue
 		}
 		r, n := utf8.DecodeRune(s[i:])
@@ -33,6 +32,18 @@ func AppendFold(b, s []byte) []byte {
 			b = foldRune(b, s[i:i+n])
 		}
 		i += n
+	}
+	return b
+}
+
+// appendLower appends ASCII text in lower case.
+func appendLower(b, s []byte) []byte {
+	n := len(b)
+	b = append(b, s...)
+	for i, c := range b[n:] {
+		if 'A' <= c && c <= 'Z' {
+			b[n+i] = c + ('a' - 'A')
+		}
 	}
 	return b
 }
@@ -91,23 +102,18 @@ type FoldWriter struct {
 	out  []byte
 }
 
+// Reset begins anew, with another writer and the memory there is.
+func (f *FoldWriter) Reset(w io.Writer) { f.W, f.rest = w, f.rest[:0] }
+
 // Write folds b. Like W, it returns the first error of W.
 func (f *FoldWriter) Write(b []byte) (int, error) {
 	n := len(b)
 	if len(f.rest) > 0 {
-		b = append(f.rest, b...)
+		b = slices.Concat(f.rest, b)
 	}
-	cut := len(b)
-	for i := 1; i <= utf8.UTFMax && i <= len(b); i++ {
-		if c := b[len(b)-i]; utf8.RuneStart(c) {
-			if !utf8.FullRune(b[len(b)-i:]) {
-				cut = len(b) - i
-			}
-			break
-		}
-	}
+	cut := wholeRunes(b)
 	f.out = AppendFold(f.out[:0], b[:cut])
-	f.rest = append([]byte(nil), b[cut:]...)
+	f.rest = append(f.rest[:0], b[cut:]...)
 	if _, err := f.W.Write(f.out); err != nil {
 		return 0, err
 	}
@@ -117,7 +123,7 @@ func (f *FoldWriter) Write(b []byte) (int, error) {
 // Close folds an unfinished rune.
 func (f *FoldWriter) Close() error {
 	f.out = AppendFold(f.out[:0], f.rest)
-	f.rest = nil
+	f.rest = f.rest[:0]
 	_, err := f.W.Write(f.out)
 	return err
 }

@@ -27,18 +27,38 @@ func (p *Part) Preview(r io.ReaderAt) (string, error) {
 	for _, within := range [...]bool{false, true} {
 		for _, subtype := range [...]string{"plain", "html"} {
 			for _, c := range p.texts(nil, subtype, within) {
-				var text bytes.Buffer
+				var text begin
 				err := c.writeBody(&limitWriter{w: &text, left: maxPreviewText}, r, maxPreviewSource, true)
 				if err != nil && !errors.Is(err, ErrTooLong) {
 					return "", err
 				}
-				if s := summary(text.String()); s != "" {
+				if s := summary(string(text.text)); s != "" {
 					return s, nil
 				}
 			}
 		}
 	}
 	return "", nil
+}
+
+// begin takes the text that a preview is made of. It has enough, and says
+// ErrTooLong, once more would not change the preview.
+type begin struct {
+	text   []byte
+	looked int // how long it was when that was looked at
+}
+
+func (t *begin) Write(b []byte) (int, error) {
+	t.text = append(t.text, b...)
+	if len(t.text) < 2*t.looked+4*maxPreview {
+		return len(b), nil
+	}
+	t.looked = len(t.text)
+	whole := t.text[:bytes.LastIndexByte(t.text, '\n')+1]
+	if _, full := ownText(string(whole)); full {
+		return len(b), ErrTooLong
+	}
+	return len(b), nil
 }
 
 // texts appends the first parts of a text subtype that are shown in place,
@@ -60,23 +80,30 @@ func (p *Part) texts(list []*Part, subtype string, within bool) []*Part {
 // summary is the begin of a text, its white space joined, quotations left out;
 // all of it is quotation, then that.
 func summary(text string) string {
-	var own strings.Builder
+	if s, _ := ownText(text); s != "" {
+		return s
+	}
+	s, _ := oneLine(text)
+	return s
+}
+
+// ownText is summary without the quotations; full, if whatever follows changes nothing.
+func ownText(text string) (own string, full bool) {
+	var b strings.Builder
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, "-- \n") || strings.HasPrefix(line, "-- \r") {
 			break // RFC 3676 4.3: the signature
 		}
 		if !strings.HasPrefix(line, ">") {
-			own.WriteString(line)
+			b.WriteString(line)
 		}
 	}
-	if s := oneLine(own.String()); s != "" {
-		return s
-	}
-	return oneLine(text)
+	return oneLine(b.String())
 }
 
-// oneLine joins white space and cuts at maxPreview characters.
-func oneLine(text string) string {
+// oneLine joins white space and cuts at maxPreview characters; full, if there
+// were more.
+func oneLine(text string) (line string, full bool) {
 	var b strings.Builder
 	n, space := 0, false
 	for _, r := range text {
@@ -91,14 +118,14 @@ func oneLine(text string) string {
 			b.WriteByte(' ')
 			n++
 		} else if space {
-			break
+			return b.String(), true
 		}
 		if n == maxPreview {
-			break
+			return b.String(), true
 		}
 		space = false
 		b.WriteRune(r)
 		n++
 	}
-	return b.String()
+	return b.String(), false
 }

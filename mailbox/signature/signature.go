@@ -41,10 +41,13 @@ func (b *Builder) Write(p []byte) (int, error) {
 	last, have := b.last, b.have
 	for _, c := range p {
 		last = last<<8 | uint32(c)
-		if have == 2 {
-			b.add(last & 0xFFFFFF)
-		} else {
+		if have < 2 {
 			have++
+			continue
+		}
+		t := last & 0xFFFFFF
+		if h := hash(t); !isCommon(h) && !b.has(t+1, h) {
+			b.add(t, h)
 		}
 	}
 	b.last, b.have = last, have
@@ -54,41 +57,51 @@ func (b *Builder) Write(p []byte) (int, error) {
 // Break begins another text: no trigram reaches across.
 func (b *Builder) Break() { b.have = 0 }
 
-// Reset forgets everything, and keeps the memory.
+// keep is the size of a table that Reset keeps.
+const keep = 16 << 10
+
+// Reset forgets everything, and keeps most of the memory.
 func (b *Builder) Reset() {
+	if len(b.table) > keep {
+		b.table = nil
+	}
 	clear(b.table)
 	b.have, b.n, b.bits = 0, 0, nil
 }
 
-func (b *Builder) add(t uint32) {
-	if isCommon(hash(t)) {
-		return
+// has tells whether v, with the hash h, is in the table.
+func (b *Builder) has(v, h uint32) bool {
+	mask := uint32(len(b.table) - 1)
+	for i := h & mask; i < uint32(len(b.table)) && b.table[i] != 0; i = (i + 1) & mask {
+		if b.table[i] == v {
+			return true
+		}
 	}
+	return false
+}
+
+// add notes a trigram, with the hash h, that is not in the table.
+func (b *Builder) add(t, h uint32) {
 	if b.bits != nil {
-		set(b.bits, maxBits, hash(t))
+		set(b.bits, maxBits, h)
 		return
 	}
 	if 2*b.n >= len(b.table) {
 		b.grow()
 	}
-	if b.insert(t + 1) {
-		if b.n++; b.n*bitsPerTrigram > maxBits {
-			b.overflow()
-		}
+	b.insert(t+1, h)
+	if b.n++; b.n*bitsPerTrigram > maxBits {
+		b.overflow()
 	}
 }
 
-func (b *Builder) insert(v uint32) bool {
+func (b *Builder) insert(v, h uint32) {
 	mask := uint32(len(b.table) - 1)
-	for i := hash(v-1) & mask; ; i = (i + 1) & mask {
-		switch b.table[i] {
-		case v:
-			return false
-		case 0:
-			b.table[i] = v
-			return true
-		}
+	i := h & mask
+	for b.table[i] != 0 {
+		i = (i + 1) & mask
 	}
+	b.table[i] = v
 }
 
 func (b *Builder) grow() {
@@ -96,7 +109,7 @@ func (b *Builder) grow() {
 	b.table = make([]uint32, max(1024, 2*len(old)))
 	for _, v := range old {
 		if v != 0 {
-			b.insert(v)
+			b.insert(v, hash(v-1))
 		}
 	}
 }
