@@ -14,6 +14,14 @@ import (
 // one chunk that each is filling.
 const spoolMemory = 16 << 20
 
+// spoolTexts is how many bytes of full chunks all spools together keep as they
+// came besides, and spoolText how many one keeps: several readers go through a
+// message before it is stored, and need not open again what was just sealed.
+const (
+	spoolTexts = 8 << 20
+	spoolText  = 1 << 20
+)
+
 // Spool holds a message while it comes in, in chunks as the pack will have them:
 // compressed once, and then copied. The chunks stay in memory while all spools
 // together have room there; after that they go to a file that has no name, so
@@ -32,6 +40,7 @@ type Spool struct {
 	chunks []chunk
 	offs   []int64  // of those in the file
 	mem    [][]byte // stored, the first of them when there is a file
+	texts  [][]byte // the first chunks, as they came
 	file   *os.File
 	filed  int64 // length of what is in the file
 
@@ -41,11 +50,13 @@ type Spool struct {
 }
 
 // spoolRoom counts what all spools of a store keep in memory.
-type spoolRoom struct{ held atomic.Int64 }
+type spoolRoom struct{ held, texts atomic.Int64 }
 
-func (r *spoolRoom) take(n int64) bool {
-	if r.held.Add(n) > spoolMemory {
-		r.held.Add(-n)
+func (r *spoolRoom) take(n int64) bool { return take(&r.held, n, spoolMemory) }
+
+func take(held *atomic.Int64, n, most int64) bool {
+	if held.Add(n) > most {
+		held.Add(-n)
 		return false
 	}
 	return true
@@ -110,6 +121,10 @@ func (p *Spool) seal() error {
 		p.filed += c.stored
 	}
 	p.chunks = append(p.chunks, c)
+	// What went to the file is opened again, to see that it came back whole.
+	if n := len(p.texts); p.file == nil && n+1 == len(p.chunks) && (n+1)*chunkSize <= spoolText && take(&p.s.spools.texts, chunkSize, spoolTexts) {
+		p.texts, p.tail = append(p.texts, p.tail), nil
+	}
 	p.tail = p.tail[:0]
 	return nil
 }
@@ -204,6 +219,9 @@ func (p *Spool) readChunk(b []byte, off int64) (int, error) {
 	if i == len(p.chunks) {
 		return copy(b, p.tail[at:]), nil
 	}
+	if i < len(p.texts) {
+		return copy(b, p.texts[i][at:]), nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.text == nil || p.open != i {
@@ -229,7 +247,8 @@ func (p *Spool) Reader() io.Reader { return io.NewSectionReader(p, 0, p.size) }
 // Close gives the spool's memory and file back. It may be called twice.
 func (p *Spool) Close() error {
 	p.s.spools.held.Add(-p.held)
-	p.mem, p.tail, p.packed, p.text, p.chunks, p.offs, p.size, p.held, p.filed = nil, nil, nil, nil, nil, nil, 0, 0, 0
+	p.s.spools.texts.Add(-int64(len(p.texts)) * chunkSize)
+	p.mem, p.texts, p.tail, p.packed, p.text, p.chunks, p.offs, p.size, p.held, p.filed = nil, nil, nil, nil, nil, nil, nil, 0, 0, 0
 	if p.file == nil {
 		return nil
 	}
