@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 )
 
@@ -88,14 +89,17 @@ func (d *dataReader) scan(p []byte) int {
 	}
 	in, _ := d.r.Peek(min(d.r.Buffered(), len(p)))
 	taken, n := 0, 0
-	for _, c := range in {
+	for taken < len(in) && d.err == nil {
+		if run := d.run(in[taken:]); run > 0 {
+			n += copy(p[n:], in[taken:taken+run])
+			taken += run
+			continue
+		}
+		c := in[taken]
 		taken++
 		if d.step(c) {
 			p[n] = c
 			n++
-		}
-		if d.err != nil {
-			break
 		}
 	}
 	// The peeked bytes are there: Discard cannot fail.
@@ -105,6 +109,22 @@ func (d *dataReader) scan(p []byte) int {
 		d.refuse(errTooLarge)
 	}
 	return n
+}
+
+// run moves over octets within a line that need no step each.
+func (d *dataReader) run(in []byte) int {
+	if d.state != inLine {
+		return 0
+	}
+	in = in[:min(len(in), maxTextLine-min(d.line, maxTextLine))]
+	if i := bytes.IndexByte(in, '\r'); i >= 0 {
+		in = in[:i]
+	}
+	if i := bytes.IndexByte(in, '\n'); i >= 0 {
+		in = in[:i]
+	}
+	d.line += len(in)
+	return len(in)
 }
 
 // step moves over one octet and says whether it belongs to the message.
