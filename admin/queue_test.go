@@ -41,7 +41,7 @@ func waiting(t *testing.T, o *admin.Office) (a, b mailbox.OutboxID) {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	later := time.Now().Add(time.Hour)
-	row, err := o.Store.BeginAttempt(ctx, all[0].ID, later)
+	row, err := o.Store.BeginAttempt(ctx, mailbox.Attempt{ID: all[0].ID, Retry: later})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestQueue(t *testing.T) {
 	}
 
 	do(t, o, owner, "queue retry", id(strings.TrimLeft(a.String(), "0"))) // as a person shortens it
-	due, _, err := o.Store.DueOutbox(time.Now(), 10)
+	due, _, err := o.Store.DueOutbox(time.Now(), 10, nil)
 	if err != nil || len(due) != 2 {
 		t.Errorf("due now: %+v, %v", due, err)
 	}
@@ -137,7 +137,7 @@ func TestHeldMessage(t *testing.T) {
 		t.Errorf("%v\n%s", err, &text)
 	}
 	do(t, o, admin.Caller{Owner: true}, "queue retry", func(args any) { set(args, "ID", list[0].ID) })
-	if due, _, err := o.Store.DueOutbox(time.Now(), 10); err != nil || len(due) != 1 {
+	if due, _, err := o.Store.DueOutbox(time.Now(), 10, nil); err != nil || len(due) != 1 {
 		t.Errorf("after a retry: %+v, %v", due, err)
 	}
 }

@@ -124,7 +124,7 @@ func TestBackupIsRestoredWithTheOutboxHeld(t *testing.T) {
 			t.Errorf("%s kept UIDVALIDITY %d, though messages came after the backup", name, v)
 		}
 	}
-	due, next, err := r.DueOutbox(time.Now().Add(1000*time.Hour), 10)
+	due, next, err := r.DueOutbox(time.Now().Add(1000*time.Hour), 10, nil)
 	if err != nil || len(due) != 0 || !next.IsZero() {
 		t.Errorf("%d messages would be sent again by themselves (%v)", len(due), err)
 	}
@@ -135,7 +135,7 @@ func TestBackupIsRestoredWithTheOutboxHeld(t *testing.T) {
 	if err := r.RetryOutgoing(context.Background(), waiting[0].ID); err != nil {
 		t.Error(err)
 	}
-	if due, _, err := r.DueOutbox(time.Now().Add(time.Second), 10); err != nil || len(due) != 1 {
+	if due, _, err := r.DueOutbox(time.Now().Add(time.Second), 10, nil); err != nil || len(due) != 1 {
 		t.Errorf("the owner let one go, and %d are due (%v)", len(due), err)
 	}
 }

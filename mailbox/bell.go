@@ -46,5 +46,6 @@ func (s *Store) Bell(id AccountID) <-chan struct{} { return s.bells.next(id) }
 // ServerBell is Bell for the server's annotations.
 func (s *Store) ServerBell() <-chan struct{} { return s.bells.next(serverBell) }
 
-// OutboxBell is Bell for the outbox.
+// OutboxBell is Bell for when something in the outbox is due: it rings for new rows, and
+// for a changed time, but not for the mark of an attempt that begins.
 func (s *Store) OutboxBell() <-chan struct{} { return s.bells.next(outboxBell) }

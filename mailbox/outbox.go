@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -87,8 +88,9 @@ func (s *Store) Outgoing(id OutboxID) (Outgoing, error) {
 }
 
 // DueOutbox lists at most limit rows whose time has come, the longest waiting
-// first, and tells when the next one after now is due (zero: none waits).
-func (s *Store) DueOutbox(now time.Time, limit int) (due []Outgoing, next time.Time, err error) {
+// first, and tells when the next one after now is due (zero: none waits). It
+// leaves out, unread, those that skip says; nil is none.
+func (s *Store) DueOutbox(now time.Time, limit int, skip func(OutboxID) bool) (due []Outgoing, next time.Time, err error) {
 	err = s.view(func(tx *tx) error {
 		c := tx.Bucket(bDue).Cursor()
 		for k, _ := c.First(); len(k) == 16; k, _ = c.Next() {
@@ -97,11 +99,15 @@ func (s *Store) DueOutbox(now time.Time, limit int) (due []Outgoing, next time.T
 				next = at
 				return nil
 			}
+			id := OutboxID(binary.BigEndian.Uint64(k[8:]))
+			if skip != nil && skip(id) {
+				continue
+			}
 			if len(due) == limit {
 				next = now
 				return nil
 			}
-			o, err := tx.outgoing(OutboxID(binary.BigEndian.Uint64(k[8:])))
+			o, err := tx.outgoing(id)
 			if err != nil {
 				return err
 			}
@@ -112,23 +118,39 @@ func (s *Store) DueOutbox(now time.Time, limit int) (due []Outgoing, next time.T
 	return due, next, err
 }
 
+// Attempt is one that is to begin at a row.
+type Attempt struct {
+	ID    OutboxID
+	Retry time.Time // when the row is due again, should nothing come of it
+}
+
 // BeginAttempt notes an attempt in the row before anything is dialled: the row
-// counts it, and is due again at retry, so that it is tried once more even if
-// the process dies in between. ErrNotFound when the row is gone.
-func (s *Store) BeginAttempt(ctx context.Context, id OutboxID, retry time.Time) (Outgoing, error) {
+// counts it, and is due again at Retry, so that it is tried once more even if
+// the process dies in between. ErrNotFound when the row is gone, or is not due.
+func (s *Store) BeginAttempt(ctx context.Context, a Attempt) (Outgoing, error) {
 	var o *Outgoing
 	err := s.update(ctx, func(tx *tx) (err error) {
-		if o, err = tx.outgoing(id); err != nil {
-			return err
-		}
-		o.Attempts++
-		o.Attempted = time.Now().UTC()
-		return tx.putOutgoing(o, retry)
+		o, err = tx.beginAttempt(a)
+		return err
 	})
 	if err != nil {
 		return Outgoing{}, err
 	}
 	return *o, nil
+}
+
+func (tx *tx) beginAttempt(a Attempt) (*Outgoing, error) {
+	o, err := tx.outgoing(a.ID)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	if o.Held || o.Due.After(now) {
+		return nil, faultf(ErrNotFound, "the message %s in the outbox is not due", a.ID)
+	}
+	o.Attempts++
+	o.Attempted = now
+	return o, tx.putOutgoing(o, a.Retry)
 }
 
 // Result is what an attempt came to.
@@ -144,36 +166,62 @@ type Result struct {
 // recipients or goes, and the notice is delivered, all or none. ErrNotFound
 // when the row is gone.
 func (s *Store) FinishAttempt(ctx context.Context, id OutboxID, r Result) error {
+	_, err := s.FinishAndBegin(ctx, id, r, Attempt{})
+	return err
+}
+
+// FinishAndBegin is FinishAttempt, and BeginAttempt of the next in the same
+// commit. It gives nil for a next row that is gone, not due or not named.
+func (s *Store) FinishAndBegin(ctx context.Context, id OutboxID, r Result, next Attempt) (*Outgoing, error) {
 	var notice *staged
 	if r.Notice != nil {
 		var err error
 		if notice, err = s.stage(r.Notice); err != nil {
-			return err
+			return nil, err
 		}
 		defer s.unstage(notice)
 	}
-	return s.update(ctx, func(tx *tx) error {
-		o, err := tx.outgoing(id)
-		if err != nil {
+	var begun *Outgoing
+	err := s.update(ctx, func(tx *tx) error {
+		begun = nil
+		if err := tx.finishAttempt(id, r, notice); err != nil || next.ID == 0 {
 			return err
 		}
-		if notice != nil {
-			if _, err := tx.accept(notice); err != nil {
-				return err
-			}
+		o, err := tx.beginAttempt(next)
+		if errors.Is(err, ErrNotFound) {
+			return nil
 		}
-		for _, l := range r.Journal {
-			l.Message, l.Outbox = o.Body, id
-			if err := tx.log(l); err != nil {
-				return err
-			}
-		}
-		if len(r.Waiting) == 0 {
-			return tx.dropOutgoing(o)
-		}
-		o.Recipients, o.LastReply = r.Waiting, r.Reply
-		return tx.putOutgoing(o, r.Due)
+		begun = o
+		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return begun, nil
+}
+
+func (tx *tx) finishAttempt(id OutboxID, r Result, notice *staged) error {
+	o, err := tx.outgoing(id)
+	if err != nil {
+		return err
+	}
+	if notice != nil {
+		if _, err := tx.accept(notice); err != nil {
+			return err
+		}
+	}
+	for _, l := range r.Journal {
+		l.Message, l.Outbox = o.Body, id
+		if err := tx.log(l); err != nil {
+			return err
+		}
+	}
+	if len(r.Waiting) == 0 {
+		return tx.dropOutgoing(o)
+	}
+	o.Recipients, o.LastReply = r.Waiting, r.Reply
+	tx.ringOutbox = true
+	return tx.putOutgoing(o, r.Due)
 }
 
 // RetryOutgoing makes a row due now, and takes a hold off it. ErrNotFound.
@@ -184,6 +232,7 @@ func (s *Store) RetryOutgoing(ctx context.Context, id OutboxID) error {
 			return err
 		}
 		o.Held = false
+		tx.ringOutbox = true
 		return tx.putOutgoing(o, time.Now())
 	})
 }
@@ -229,6 +278,7 @@ func (tx *tx) enqueue(body BodyID, size int64, o Outgoing) error {
 	}
 	due := o.Due
 	o.Due = time.Time{} // no key in the index yet
+	tx.ringOutbox = true
 	return tx.putOutgoing(&o, due)
 }
 
@@ -258,7 +308,6 @@ func (tx *tx) putOutgoing(o *Outgoing, due time.Time) error {
 			return err
 		}
 	}
-	tx.ringOutbox = true
 	return tx.putJSON(bOutbox, be64(uint64(o.ID)), o)
 }
 
@@ -269,6 +318,5 @@ func (tx *tx) dropOutgoing(o *Outgoing) error {
 	if err := tx.delete(bOutbox, be64(uint64(o.ID))); err != nil {
 		return err
 	}
-	tx.ringOutbox = true
 	return tx.release(o.Body)
 }

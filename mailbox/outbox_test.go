@@ -53,6 +53,39 @@ func TestOutgoingPrefix(t *testing.T) {
 	}
 }
 
+// One commit ends an attempt and begins the next. That the next is gone does not keep
+// the first from ending, and that the first is gone keeps the next from beginning.
+func TestFinishAndBegin(t *testing.T) {
+	s, ann, _ := newStore(t, Options{})
+	ctx := context.Background()
+	submit(t, s, ann, "one.example", "two.example", "three.example")
+	due, _, err := s.DueOutbox(time.Now(), 10, nil)
+	if err != nil || len(due) != 3 {
+		t.Fatal(due, err)
+	}
+	later := time.Now().Add(time.Hour)
+	begin := func(i int) Attempt { return Attempt{ID: due[i].ID, Retry: later} }
+	if _, err := s.BeginAttempt(ctx, begin(0)); err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.FinishAndBegin(ctx, due[0].ID, Result{}, begin(1))
+	if err != nil || o == nil || o.ID != due[1].ID || o.Attempts != 1 {
+		t.Fatal(o, err)
+	}
+	if o, err := s.FinishAndBegin(ctx, due[0].ID, Result{}, begin(2)); !errors.Is(err, ErrNotFound) || o != nil {
+		t.Errorf("finished twice: %+v, %v", o, err)
+	}
+	if err := s.DropOutgoing(ctx, due[2].ID); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := s.FinishAndBegin(ctx, due[1].ID, Result{}, begin(2)); err != nil || o != nil {
+		t.Errorf("the next is gone: %+v, %v", o, err)
+	}
+	if r, _ := s.Check(ctx); r.Outbox != 0 || r.Bodies != 0 {
+		t.Errorf("%d rows and %d bodies are left", r.Outbox, r.Bodies)
+	}
+}
+
 func TestOutboxByDueTime(t *testing.T) {
 	s, ann, _ := newStore(t, Options{})
 	ctx := context.Background()
@@ -60,18 +93,24 @@ func TestOutboxByDueTime(t *testing.T) {
 	submit(t, s, ann, "one.example", "two.example")
 	<-bell
 	now := time.Now()
-	due, next, err := s.DueOutbox(now, 10)
+	due, next, err := s.DueOutbox(now, 10, nil)
 	if err != nil || len(due) != 2 || !next.IsZero() {
 		t.Fatalf("%d due, next %v, %v", len(due), next, err)
 	}
 	later := now.Add(time.Hour)
-	one, err := s.BeginAttempt(ctx, due[0].ID, later)
+	one, err := s.BeginAttempt(ctx, Attempt{ID: due[0].ID, Retry: later})
 	if err != nil || one.Attempts != 1 {
 		t.Fatal(one, err)
 	}
-	due, next, err = s.DueOutbox(now, 10)
+	due, next, err = s.DueOutbox(now, 10, nil)
 	if err != nil || len(due) != 1 || due[0].Domain != "two.example" || !next.Equal(later) {
 		t.Errorf("%d due, next %v, %v", len(due), next, err)
+	}
+	if _, err := s.BeginAttempt(ctx, Attempt{ID: one.ID, Retry: later}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("begun before it is due: %v", err)
+	}
+	if due, _, err := s.DueOutbox(later, 1, func(id OutboxID) bool { return id != one.ID }); err != nil || len(due) != 1 || due[0].ID != one.ID {
+		t.Errorf("all but one left out: %+v, %v", due, err)
 	}
 	body, err := s.OutgoingBody(&one)
 	if err != nil {
@@ -91,7 +130,7 @@ func TestOutboxByDueTime(t *testing.T) {
 	if err := s.RetryOutgoing(ctx, one.ID); err != nil {
 		t.Fatal(err)
 	}
-	if due, _, _ = s.DueOutbox(time.Now(), 1); len(due) != 1 || due[0].Domain != "two.example" {
+	if due, _, _ = s.DueOutbox(time.Now(), 1, nil); len(due) != 1 || due[0].Domain != "two.example" {
 		t.Errorf("the longest waiting first: %+v", due)
 	}
 	if err := s.FinishAttempt(ctx, one.ID, Result{}); err != nil {
@@ -113,7 +152,7 @@ func TestNoticeComesExactlyOnce(t *testing.T) {
 	s, ann, _ := newStore(t, Options{})
 	ctx := context.Background()
 	submit(t, s, ann, "one.example")
-	due, _, _ := s.DueOutbox(time.Now(), 1)
+	due, _, _ := s.DueOutbox(time.Now(), 1, nil)
 	notice := func() error {
 		spool := s.NewSpool(0)
 		defer spool.Close()

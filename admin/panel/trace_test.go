@@ -198,7 +198,7 @@ func TestStoryOfMailThatWaits(t *testing.T) {
 	if page := anna.get(path).Body.String(); strings.Contains(page, "queue drop") {
 		t.Error("anna could drop it")
 	}
-	row, err := w.store.BeginAttempt(ctx, rows[0].ID, time.Now().Add(time.Hour))
+	row, err := w.store.BeginAttempt(ctx, mailbox.Attempt{ID: rows[0].ID, Retry: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestStoryOfMailThatWaits(t *testing.T) {
 	if got := boss.post("/panel/", "queue retry", "id", row.ID.String()); got.Code != http.StatusSeeOther {
 		t.Errorf("retry: %d %s", got.Code, seen(got))
 	}
-	if due, _, err := w.store.DueOutbox(time.Now(), 1); err != nil || len(due) != 1 {
+	if due, _, err := w.store.DueOutbox(time.Now(), 1, nil); err != nil || len(due) != 1 {
 		t.Errorf("it is not due: %v %v", due, err)
 	}
 	wants(t, boss.post("/panel/", "queue drop", "id", row.ID.String()), http.StatusOK, "Nobody will be told")

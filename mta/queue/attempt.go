@@ -21,66 +21,78 @@ const (
 	tailLines = 12
 )
 
-// attempt tries a row once: mark, send, commit.
-func (r *Runner) attempt(ctx context.Context, o mailbox.Outgoing, relay *outbound.Relay) {
-	log := r.Log.With("outbox", o.ID.String(), "domain", o.Domain)
-	// Should we die, the row is due again as after a failure.
-	began := time.Now()
-	o, err := r.Store.BeginAttempt(ctx, o.ID, nextDue(began, o.Created, o.Attempts+1))
-	switch {
-	case errors.Is(err, mailbox.ErrNotFound):
-		return // dropped meanwhile
-	case err != nil:
-		r.ail()
-		log.Error("cannot mark an attempt: nothing is sent", "err", err)
-		return
-	}
+// outcome is what an attempt came to, before that is committed.
+type outcome struct {
+	row    mailbox.Outgoing
+	v      verdict
+	took   time.Duration
+	result mailbox.Result
+}
+
+// send makes an attempt at a row that is marked.
+func (r *Runner) send(ctx context.Context, way *outbound.Courier, o *mailbox.Outgoing) outcome {
 	limited, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
-	report := r.Sender.Send(limited, r.message(&o), relay)
+	began := time.Now()
+	report := way.Send(limited, r.message(o))
 	v := judge(o.Recipients, report.Results, tooOld(began, o.Created))
 	res := mailbox.Result{
 		Waiting: recipients(v.waiting),
 		Due:     nextDue(time.Now(), o.Created, o.Attempts),
 		Reply:   v.lastReply(),
-		Journal: v.journal(&o, report.Transcript),
+		Journal: v.journal(o, report.Transcript),
 	}
-	if tell := v.report(&o, time.Now()); len(tell) > 0 && o.From != "" && (o.Account != 0 || o.Sender != "") {
-		notice, err := r.notice(&o, tell)
+	if tell := v.report(o, time.Now()); len(tell) > 0 && o.From != "" && (o.Account != 0 || o.Sender != "") {
+		notice, err := r.notice(o, tell)
 		if err != nil {
 			// Not told is not done: they wait, and fail again.
-			log.Error("cannot write a notification", "err", err)
+			r.Log.Error("cannot write a notification", "outbox", o.ID.String(), "err", err)
 			res.Waiting = append(res.Waiting, recipients(v.failed)...)
 		} else {
-			defer notice.Body.Close()
 			res.Notice = notice
 			res.Waiting = recipients(v.waiting) // some were told that it takes long
 		}
 	}
-	if err := r.finish(ctx, o.ID, res, recipients(v.failed)); err != nil {
-		log.Error("cannot commit what came of an attempt: it will be made again", "err", err)
-		return
-	}
-	log.Info("attempt made", "attempt", o.Attempts, "took", report.Took.Round(time.Millisecond),
-		"delivered", len(v.delivered), "deferred", len(v.waiting), "failed", len(v.failed), "reply", v.lastReply())
+	return outcome{*o, v, report.Took, res}
 }
 
-// finish commits, and tries again as long as there is hope: what has been
-// delivered must not be sent again.
-func (r *Runner) finish(ctx context.Context, id mailbox.OutboxID, res mailbox.Result, failed []mailbox.Recipient) error {
+// finish commits what came of an attempt, and in the same commit begins the next,
+// if there is one: false says that it has not begun.
+func (r *Runner) finish(ctx context.Context, a outcome, next mailbox.Attempt) (begun mailbox.Outgoing, ok bool) {
+	if a.result.Notice != nil {
+		defer a.result.Notice.Body.Close()
+	}
+	log := r.Log.With("outbox", a.row.ID.String(), "domain", a.row.Domain)
+	o, err := r.commit(ctx, &a, next)
+	if err != nil {
+		log.Error("cannot commit what came of an attempt: it will be made again", "err", err)
+		return begun, false
+	}
+	log.Info("attempt made", "attempt", a.row.Attempts, "took", a.took.Round(time.Millisecond),
+		"delivered", len(a.v.delivered), "deferred", len(a.v.waiting), "failed", len(a.v.failed), "reply", a.v.lastReply())
+	if o == nil {
+		return begun, false
+	}
+	return *o, true
+}
+
+// commit tries again as long as there is hope: what has been delivered must not
+// be sent again.
+func (r *Runner) commit(ctx context.Context, a *outcome, next mailbox.Attempt) (*mailbox.Outgoing, error) {
+	id, res := a.row.ID, a.result
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
-		err := r.Store.FinishAttempt(context.WithoutCancel(ctx), id, res)
+		begun, err := r.Store.FinishAndBegin(context.WithoutCancel(ctx), id, res, next)
 		switch {
 		case err == nil:
-			return nil
+			return begun, nil
 		case errors.Is(err, mailbox.ErrBroken), errors.Is(err, mailbox.ErrClosed):
-			return err
+			return nil, err
 		case errors.Is(err, mailbox.ErrNotFound):
 			if _, gone := r.Store.Outgoing(id); errors.Is(gone, mailbox.ErrNotFound) {
-				return nil // dropped meanwhile
+				return nil, nil // dropped meanwhile
 			}
 			if res.Notice == nil {
-				return err
+				return nil, err
 			}
 			// The account is gone, and nobody is left to tell.
 			res.Notice = nil
@@ -88,13 +100,13 @@ func (r *Runner) finish(ctx context.Context, id mailbox.OutboxID, res mailbox.Re
 		case errors.Is(err, mailbox.ErrFull) && res.Notice != nil:
 			// No room to tell of a failure: it will have to happen again.
 			res.Notice = nil
-			res.Waiting = append(res.Waiting, failed...)
+			res.Waiting = append(res.Waiting, recipients(a.v.failed)...)
 			continue
 		}
 		r.Log.Warn("cannot commit what came of an attempt yet", "outbox", id.String(), "err", err)
 		select {
 		case <-ctx.Done():
-			return err
+			return nil, err
 		case <-time.After(pause):
 		}
 	}

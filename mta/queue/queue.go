@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// lookAhead is how many due rows are looked at to find some whose
-	// destination is not busy.
+	// lookAhead is how many due rows are read at a time, and maxDue how many
+	// are known at the most: those that come first.
 	lookAhead = 1000
+	maxDue    = 10_000
 
 	// grace is how long attempts may go on when the Runner is to end.
 	grace = 3 * time.Second
@@ -21,6 +22,9 @@ const (
 	// sickPause follows a commit that failed before an attempt: without the
 	// mark in its row nothing is sent.
 	sickPause = 30 * time.Second
+
+	// idleTime is how long a connection is kept when nothing waits for it.
+	idleTime = 2 * time.Second
 )
 
 // Options for a Runner. Store and Sender are needed.
@@ -37,19 +41,24 @@ type Options struct {
 
 	Log *slog.Logger // nil discards
 
-	Attempts       int // at one time; 0 is 20
+	Attempts       int // at one time, each with its connection; 0 is 20
 	PerDestination int // of them at one domain, or at the smart host; 0 is 5
 }
 
 // Runner sends the outbox of a store.
 type Runner struct {
 	Options
-	freed chan struct{} // level-triggered: an attempt has ended
+	freed chan struct{} // level-triggered: a courier is free, or has left
 
-	mu   sync.Mutex
-	busy map[mailbox.OutboxID]bool
-	at   map[string]int // attempts by destination
-	sick time.Time      // no attempts before
+	mu    sync.Mutex
+	relay *outbound.Relay // for which the lines are made
+	known map[mailbox.OutboxID]bool
+	lines []*line // by when they began
+	sick  time.Time
+	more  bool // there are due rows that are not known
+
+	couriers int            // with idle ones
+	at       map[string]int // of them, by destination
 }
 
 // New returns a Runner, which does nothing before Run.
@@ -72,7 +81,7 @@ func New(o Options) *Runner {
 	return &Runner{
 		Options: o,
 		freed:   make(chan struct{}, 1),
-		busy:    map[mailbox.OutboxID]bool{},
+		known:   map[mailbox.OutboxID]bool{},
 		at:      map[string]int{},
 	}
 }
@@ -84,16 +93,26 @@ func (r *Runner) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	var running sync.WaitGroup
-	for ctx.Err() == nil {
-		// First the bell, then the look: a change in between rings it.
-		bell := r.Store.OutboxBell()
-		next := r.start(work, &running)
+	var bell <-chan struct{}
+	var next time.Time
+	for look := true; ctx.Err() == nil; {
+		if look {
+			// First the bell, then the look: a change in between rings it.
+			bell = r.Store.OutboxBell()
+			next = r.look()
+		}
+		for _, c := range r.dispatch() {
+			running.Go(func() { c.run(ctx, work) })
+		}
 		wait := time.NewTimer(time.Until(next))
 		select {
 		case <-ctx.Done():
 		case <-bell:
+			look = true
 		case <-r.freed:
+			look = r.again()
 		case <-wait.C:
+			look = true
 		}
 		wait.Stop()
 	}
@@ -103,61 +122,56 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// start begins an attempt at each due row that is not busy and whose
-// destination is not. It returns when to look again if nothing happens.
-func (r *Runner) start(ctx context.Context, running *sync.WaitGroup) (next time.Time) {
+// look puts what is due into its line. It returns when to look again if nothing
+// happens.
+func (r *Runner) look() (next time.Time) {
 	now := time.Now()
 	never := now.Add(24 * time.Hour)
+	relay := r.Relay()
 	r.mu.Lock()
-	sick := r.sick
+	r.turn(relay)
+	sick, full := r.sick, !r.room()
+	r.more = r.more || full
 	r.mu.Unlock()
 	if now.Before(sick) {
 		return sick
 	}
-	due, next, err := r.Store.DueOutbox(now, lookAhead)
+	if full {
+		return never // until something is done with what is known
+	}
+	due, next, err := r.Store.DueOutbox(now, lookAhead, func(id mailbox.OutboxID) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.known[id]
+	})
 	if err != nil {
 		r.Log.Error("cannot read the outbox", "err", err)
 		return now.Add(sickPause)
 	}
-	relay := r.Relay()
-	for _, o := range due {
-		to := o.Domain
-		if relay != nil {
-			to = relay.String()
-		}
-		if !r.claim(o.ID, to) {
-			continue
-		}
-		running.Go(func() {
-			defer r.release(o.ID, to)
-			r.attempt(ctx, o, relay)
-		})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range due {
+		r.join(&due[i])
 	}
-	if !next.After(now) {
-		// All that is due is busy or started; its end, or the bell, wakes us.
+	if r.more = next.Equal(now); next.IsZero() {
 		return never
 	}
 	return next
 }
 
-func (r *Runner) claim(id mailbox.OutboxID, to string) bool {
+// room tells whether more rows may be read.
+func (r *Runner) room() bool { return len(r.known) <= maxDue-lookAhead }
+
+// again tells whether there is reason to look though no bell rang.
+func (r *Runner) again() bool {
+	relay := r.Relay()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.busy[id] || len(r.busy) >= r.Attempts || r.at[to] >= r.PerDestination {
-		return false
-	}
-	r.busy[id] = true
-	r.at[to]++
-	return true
+	return r.more && r.room() || time.Now().Before(r.sick) || !same(r.relay, relay)
 }
 
-func (r *Runner) release(id mailbox.OutboxID, to string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.busy, id)
-	if r.at[to]--; r.at[to] == 0 {
-		delete(r.at, to)
-	}
+// free wakes Run.
+func (r *Runner) free() {
 	select {
 	case r.freed <- struct{}{}:
 	default:

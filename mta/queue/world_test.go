@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,7 +28,8 @@ type box struct {
 	ann   mailbox.Account
 	sink  *sink
 	zone  *dnstest.Server
-	relay *outbound.Relay
+	relay atomic.Pointer[outbound.Relay]
+	per   int // attempts at one destination; 0: as it is
 
 	stop func() // ends the runner
 }
@@ -75,8 +77,10 @@ func (b *box) run() {
 			Resolver: b.zone.Resolver(),
 			Dialer:   b.sink,
 		}),
-		Relay:    func() *outbound.Relay { return b.relay },
+		Relay:    b.relay.Load,
 		Hostname: func() string { return "mail.example.org" },
+
+		PerDestination: b.per,
 	})
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan struct{})
@@ -193,6 +197,7 @@ type sink struct {
 	noDSN   bool                  // it does not offer DSN
 	data    func() error          // before the answer to DATA
 	dials   []dial
+	conns   []net.Conn // the server's ends
 	got     []delivery
 	open    int
 	maxOpen int
@@ -239,6 +244,16 @@ func (s *sink) set(f func(*sink)) {
 	f(s)
 }
 
+// hangUp closes all connections, without a word.
+func (s *sink) hangUp() {
+	s.set(func(s *sink) {
+		for _, c := range s.conns {
+			c.Close()
+		}
+		s.conns = nil
+	})
+}
+
 func (s *sink) attempts() []dial {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -258,6 +273,7 @@ func (s *sink) DialContext(ctx context.Context, network, address string) (net.Co
 	case s.listener.conns <- server:
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.conns = append(s.conns, server)
 		if s.noDSN {
 			return mute{client}, nil
 		}
