@@ -29,11 +29,14 @@ type sortable struct {
 	sent  int64 // unix seconds of the Date field, or else of INTERNALDATE
 	come  int64 // INTERNALDATE
 	size  int64
-	keys  mailbox.SortKeys
+	keys  *mailbox.SortKeys // nil where no texts are compared
 }
 
 // A sortKey compares two messages.
-type sortKey func(a, b *sortable) int
+type sortKey struct {
+	compare func(a, b *sortable) int
+	text    bool // it needs their keys
+}
 
 func runSort(ctx context.Context, s *session, c *call) error {
 	s.dec.SP()
@@ -53,13 +56,13 @@ func runSort(ctx context.Context, s *session, c *call) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.sortables(ctx, c, found)
+	all, err := s.sortables(ctx, c, found, slices.ContainsFunc(by, func(k sortKey) bool { return k.text }))
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(all, func(a, b *sortable) int {
+	slices.SortFunc(all, func(a, b *sortable) int {
 		for _, key := range by {
-			if n := key(a, b); n != 0 {
+			if n := key.compare(a, b); n != 0 {
 				return n
 			}
 		}
@@ -87,10 +90,10 @@ func (s *session) sortKeys() []sortKey {
 		switch {
 		case s.dec.Err() != nil:
 			return
-		case key == nil:
+		case key.compare == nil:
 			s.dec.Failf("unknown sort key %.40q", word)
 		case reverse:
-			keys = append(keys, func(a, b *sortable) int { return key(b, a) })
+			keys = append(keys, sortKey{func(a, b *sortable) int { return key.compare(b, a) }, key.text})
 		default:
 			keys = append(keys, key)
 		}
@@ -103,15 +106,15 @@ func (s *session) sortKeys() []sortKey {
 
 func sortKeyNamed(name string) sortKey {
 	text := func(of func(k *mailbox.SortKeys) string) sortKey {
-		return func(a, b *sortable) int { return strings.Compare(of(&a.keys), of(&b.keys)) }
+		return sortKey{func(a, b *sortable) int { return strings.Compare(of(a.keys), of(b.keys)) }, true}
 	}
 	switch name {
 	case "ARRIVAL":
-		return func(a, b *sortable) int { return cmp.Compare(a.come, b.come) }
+		return sortKey{compare: func(a, b *sortable) int { return cmp.Compare(a.come, b.come) }}
 	case "DATE":
-		return func(a, b *sortable) int { return cmp.Compare(a.sent, b.sent) }
+		return sortKey{compare: func(a, b *sortable) int { return cmp.Compare(a.sent, b.sent) }}
 	case "SIZE":
-		return func(a, b *sortable) int { return cmp.Compare(a.size, b.size) }
+		return sortKey{compare: func(a, b *sortable) int { return cmp.Compare(a.size, b.size) }}
 	case "SUBJECT":
 		return text(func(k *mailbox.SortKeys) string { return k.Subject })
 	case "FROM":
@@ -125,24 +128,35 @@ func sortKeyNamed(name string) sortKey {
 	case "DISPLAYTO":
 		return text(func(k *mailbox.SortKeys) string { return k.DisplayTo })
 	}
-	return nil
+	return sortKey{}
 }
 
-// sortables reads what messages are sorted and threaded by, in UID order.
-func (s *session) sortables(ctx context.Context, c *call, found []mailbox.Entry) ([]*sortable, error) {
+// sortables reads what messages are sorted and threaded by, in UID order; keys only
+// if texts are compared.
+func (s *session) sortables(ctx context.Context, c *call, found []mailbox.Entry, texts bool) ([]*sortable, error) {
+	values := make([]sortable, 0, len(found))
 	all := make([]*sortable, 0, len(found))
+	add := func(m *mailbox.Facts, k *mailbox.SortKeys) error {
+		for found[0].UID < m.UID {
+			found = found[1:]
+		}
+		one := sortable{entry: found[0], come: m.Date.Unix(), size: m.Size, keys: k}
+		if one.sent = one.come; !m.Sent.IsZero() {
+			one.sent = m.Sent.Unix()
+		}
+		values = append(values, one)
+		all = append(all, &values[len(values)-1])
+		return ctx.Err()
+	}
 	err := s.patiently(ctx, c, func() error {
-		left := found
-		return s.srv.opts.Store.SortKeys(s.account.ID, s.view.folder, uidsOf(found), func(m *mailbox.Facts, k *mailbox.SortKeys) error {
-			for left[0].UID < m.UID {
-				left = left[1:]
-			}
-			one := &sortable{entry: left[0], come: m.Date.Unix(), size: m.Size, keys: *k}
-			if one.sent = one.come; !m.Sent.IsZero() {
-				one.sent = m.Sent.Unix()
-			}
-			all = append(all, one)
-			return ctx.Err()
+		store, id, folder, uids := s.srv.opts.Store, s.account.ID, s.view.folder, uidsOf(found)
+		if !texts {
+			return store.Rows(id, folder, uids, func(m *mailbox.Facts) error { return add(m, nil) })
+		}
+		keys := make([]mailbox.SortKeys, 0, len(uids))
+		return store.SortKeys(id, folder, uids, func(m *mailbox.Facts, k *mailbox.SortKeys) error {
+			keys = append(keys, *k)
+			return add(m, &keys[len(keys)-1])
 		})
 	})
 	return all, err

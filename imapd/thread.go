@@ -55,7 +55,7 @@ func runThread(ctx context.Context, s *session, c *call) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.sortables(ctx, c, found)
+	all, err := s.sortables(ctx, c, found, true)
 	if err != nil {
 		return err
 	}

@@ -210,21 +210,51 @@ func parseDigest(v []byte) (*digest, error) {
 	if flags&digestSent != 0 {
 		d.sent = r.time()
 	}
-	k := &d.keys
-	k.Reply = flags&digestReply != 0
+	d.keys = r.sortKeys(flags)
+	return d, r.err("digest of a body")
+}
+
+// digestKeys reads no more of a digest's row than its sort keys; nil, without an
+// error, as parseDigest.
+func digestKeys(v []byte) (*SortKeys, error) {
+	if len(v) < 2 || v[0] != digestVersion {
+		return nil, nil
+	}
+	r := decoder{b: v[2:]}
+	for range digestFields {
+		r.bytes()
+	}
+	if v[1]&digestSent != 0 {
+		r.varint()
+		r.varint()
+	}
+	k := r.sortKeys(v[1])
+	return &k, r.err("digest of a body")
+}
+
+// sortKeys reads the end of a digest's row. Its texts are parts of one string.
+func (d *decoder) sortKeys(flags byte) SortKeys {
+	k := SortKeys{Reply: flags&digestReply != 0}
+	text := string(d.b)
 	for _, s := range []*string{&k.Subject, &k.From, &k.To, &k.Cc, &k.DisplayFrom, &k.DisplayTo} {
-		*s = r.string()
+		n := len(d.bytes())
+		end := len(text) - len(d.b)
+		*s = text[end-n : end]
 	}
-	if len(r.b) < 8 || len(r.b)%8 != 0 {
-		r.bad = true
+	if len(d.b) < 8 || len(d.b)%8 != 0 {
+		d.bad = true
 	}
-	if !r.bad {
-		k.ID = binary.BigEndian.Uint64(r.b)
-		for b := r.b[8:]; len(b) > 0; b = b[8:] {
-			k.References = append(k.References, binary.BigEndian.Uint64(b))
+	if d.bad {
+		return SortKeys{}
+	}
+	k.ID = binary.BigEndian.Uint64(d.b)
+	if n := len(d.b)/8 - 1; n > 0 {
+		k.References = make([]uint64, n)
+		for i := range k.References {
+			k.References[i] = binary.BigEndian.Uint64(d.b[8+8*i:])
 		}
 	}
-	return d, r.err("digest of a body")
+	return k
 }
 
 // analysis is all that is worked out once from a message's bytes.

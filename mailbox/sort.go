@@ -31,15 +31,15 @@ func (s *Store) SortKeys(id AccountID, folder FolderID, uids []UID, f func(m *Fa
 				if err != nil {
 					return err
 				}
-				d, err := parseDigest(bodies.at(m.Body))
+				k, err := digestKeys(bodies.at(m.Body))
 				if err != nil {
 					return err
 				}
-				if d == nil {
-					d = new(digest)
+				if k == nil {
+					k = new(SortKeys)
 					unknown = append(unknown, len(page))
 				}
-				page = append(page, pair{m, d.keys})
+				page = append(page, pair{m, *k})
 			}
 			return nil
 		})
