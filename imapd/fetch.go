@@ -50,14 +50,7 @@ type fetched struct {
 
 // prepare opens the message as far as the items need it, and reads its first
 // octets, so that damage shows before the response begins.
-func (m *fetched) prepare(s *session, atts []fetchAtt) error {
-	opens, parses := false, false
-	for _, a := range atts {
-		opens, parses = opens || a.opens || a.parses, parses || a.parses
-	}
-	if !opens {
-		return nil
-	}
+func (m *fetched) prepare(s *session, atts []fetchAtt, parses bool) error {
 	var err error
 	if m.message, err = s.srv.opts.Store.OpenMessage(s.account.ID, s.view.folder, m.entry.UID); err != nil {
 		return err
@@ -198,6 +191,8 @@ func prepareAtts(atts []fetchAtt, uid bool) []fetchAtt {
 type fetchRun struct {
 	*session
 	atts    []fetchAtt
+	opens   bool  // an item needs the message itself
+	parses  bool  // or its structure
 	missing bool  // a message was gone
 	failed  error // an item of some message could not be had
 }
@@ -216,6 +211,7 @@ func (f *fetchRun) page(ctx context.Context, uids []mailbox.UID) error {
 	row, facts, tellFlags := false, false, true
 	for _, a := range f.atts {
 		row, facts = row || a.row, facts || a.facts
+		f.opens, f.parses = f.opens || a.opens || a.parses, f.parses || a.parses
 		tellFlags = tellFlags && !a.flags
 	}
 	m := new(fetched)
@@ -297,7 +293,11 @@ func (f *fetchRun) one(ctx context.Context, m *fetched, tellFlags bool) error {
 	if err := ctx.Err(); n == 0 || err != nil {
 		return err
 	}
-	switch err := m.prepare(f.session, f.atts); {
+	var err error
+	if f.opens {
+		err = m.prepare(f.session, f.atts, f.parses)
+	}
+	switch {
 	case errors.Is(err, mailbox.ErrNotFound):
 		f.missing = true
 		return nil
@@ -307,11 +307,11 @@ func (f *fetchRun) one(ctx context.Context, m *fetched, tellFlags bool) error {
 		return nil
 	}
 	f.beginFetch(n, m.entry.UID, false)
-	for i, a := range f.atts {
+	for i := range f.atts {
 		if i > 0 {
 			f.enc.Raw(" ")
 		}
-		if err := a.write(f.session, m); err != nil {
+		if err := f.atts[i].write(f.session, m); err != nil {
 			f.enc.Fail(err) // in the middle of a response: no way back
 			return err
 		}

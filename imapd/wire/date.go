@@ -8,6 +8,42 @@ import (
 // DateTimeLayout is the form of INTERNALDATE (date-time of RFC 9051 section 9).
 const DateTimeLayout = "_2-Jan-2006 15:04:05 -0700"
 
+// appendDateTime is AppendFormat with DateTimeLayout: lists ask for a date of every
+// message.
+func appendDateTime(b []byte, t time.Time) []byte {
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	_, zone := t.Zone()
+	if year < 1000 || year > 9999 {
+		return t.AppendFormat(b, DateTimeLayout)
+	}
+	two := func(n int) { b = append(b, byte('0'+n/10), byte('0'+n%10)) }
+	if day < 10 {
+		b = append(b, ' ', byte('0'+day))
+	} else {
+		two(day)
+	}
+	b = append(b, '-')
+	b = append(b, month.String()[:3]...)
+	b = append(b, '-')
+	two(year / 100)
+	two(year % 100)
+	b = append(b, ' ')
+	two(hour)
+	b = append(b, ':')
+	two(minute)
+	b = append(b, ':')
+	two(second)
+	sign := byte('+')
+	if zone /= 60; zone < 0 {
+		sign, zone = '-', -zone
+	}
+	b = append(b, ' ', sign)
+	two(zone / 60 % 100)
+	two(zone % 60)
+	return b
+}
+
 // Date reads a search date, quoted or not. The result is midnight UTC of that
 // day: searches compare calendar days and disregard time and zone.
 func (d *Decoder) Date() time.Time {

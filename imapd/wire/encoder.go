@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// writeBuffer is what an Encoder gathers before it writes.
+	// writeBuffer is what an Encoder gathers before it writes: a full record of
+	// TLS (RFC 8446 section 5.1).
 	writeBuffer = 16 << 10
 	// maxQuoted is the longest string that is quoted instead of sent as a
 	// literal: clients read lines into buffers.
@@ -93,8 +94,18 @@ func (e *Encoder) Append(f func(b []byte) []byte) {
 		e.buf = e.buffers.get()
 	}
 	if e.buf = f(e.buf); len(e.buf) >= writeBuffer {
-		e.write()
+		e.spill()
 	}
+}
+
+// spill writes what fills whole records of TLS, and keeps the rest: a write of a
+// little more would cost a second record, and a system call, each time.
+func (e *Encoder) spill() {
+	n := len(e.buf) / writeBuffer * writeBuffer
+	if e.err == nil {
+		_, e.err = e.w.Write(e.buf[:n])
+	}
+	e.buf = e.buf[:copy(e.buf, e.buf[n:])]
 }
 
 // Raw writes s as it is.
@@ -158,7 +169,7 @@ func (e *Encoder) Ranges(r []Range) *Encoder {
 
 // Time writes t in the form of INTERNALDATE, in the zone that t carries.
 func (e *Encoder) Time(t time.Time) *Encoder {
-	e.Append(func(b []byte) []byte { return append(t.AppendFormat(append(b, '"'), DateTimeLayout), '"') })
+	e.Append(func(b []byte) []byte { return append(appendDateTime(append(b, '"'), t), '"') })
 	return e
 }
 
@@ -173,7 +184,7 @@ func (e *Encoder) Literal(prefix string, size int64, r io.Reader) error {
 	})
 	for size > 0 && e.err == nil {
 		if len(e.buf) >= writeBuffer {
-			e.write()
+			e.spill()
 		}
 		room := e.buf[len(e.buf):cap(e.buf)]
 		n, err := r.Read(room[:min(int64(len(room)), size)])

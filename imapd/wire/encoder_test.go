@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -47,6 +48,48 @@ func TestEncoder(t *testing.T) {
 	} {
 		if got := write(c.utf8, c.f); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+// Dates come out as package time writes them.
+func TestEncoderTime(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var buffers wire.Buffers
+	for range 20_000 {
+		at := time.Unix(r.Int64N(300_000_000_000)-40_000_000_000, 0).In(time.FixedZone("", r.IntN(40*3600)-20*3600))
+		var out strings.Builder
+		e := wire.NewEncoder(&out, &buffers)
+		e.Time(at)
+		e.Flush()
+		if want := at.Format(`"` + wire.DateTimeLayout + `"`); out.String() != want {
+			t.Fatalf("%s instead of %s", out.String(), want)
+		}
+	}
+}
+
+// What is longer than a record of TLS goes out in full ones, whatever the pieces.
+func TestEncoderFillsRecords(t *testing.T) {
+	var buffers wire.Buffers
+	var sizes []int
+	var out bytes.Buffer
+	e := wire.NewEncoder(writerFunc(func(p []byte) (int, error) {
+		sizes = append(sizes, len(p))
+		return out.Write(p)
+	}), &buffers)
+	var want strings.Builder
+	for i := range 500 {
+		piece := strings.Repeat(string(rune('a'+i%26)), 1+i*7%900)
+		want.WriteString(piece)
+		e.Raw(piece)
+	}
+	e.Flush()
+	if out.String() != want.String() {
+		t.Error("something else came out")
+	}
+	for _, n := range sizes[:len(sizes)-1] {
+		if n%(16<<10) != 0 {
+			t.Errorf("a write of %d octets", n)
 		}
 	}
 }
