@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"sync"
 	"time"
 )
 
@@ -208,14 +209,38 @@ func (s *Store) Rows(id AccountID, folder FolderID, uids []UID, f func(m *Facts)
 	return s.facts(id, folder, uids, false, f)
 }
 
+// A page is what Facts has read.
+type page struct {
+	facts []Facts
+	raw   []byte // the longer rows' bytes, copied out of the map of the file
+}
+
+// pages lends them: a mailbox is listed a few hundred messages at a time.
+type pages struct{ pool sync.Pool }
+
+func (p *pages) get() *page {
+	if pg, ok := p.pool.Get().(*page); ok {
+		return pg
+	}
+	return new(page)
+}
+
+func (p *pages) put(pg *page) {
+	const most = 1 << 20 // of messages with many parts
+	if cap(pg.raw) <= most {
+		p.pool.Put(pg)
+	}
+}
+
 func (s *Store) facts(id AccountID, folder FolderID, uids []UID, views bool, f func(m *Facts) error) error {
-	var page []Facts
-	var raw []byte // the longer rows' bytes, copied out of the map of the file
+	pg := s.pages.get()
+	defer s.pages.put(pg)
 	for len(uids) > 0 {
 		part := uids[:min(len(uids), factsPage)]
 		uids = uids[len(part):]
-		page, raw = page[:0], raw[:0]
 		err := s.view(func(tx *tx) error {
+			page, raw := pg.facts[:0], pg.raw[:0]
+			defer func() { pg.facts, pg.raw = page, raw }()
 			rows, texts := tx.walk(bFacts, id, folder), tx.walk(bViews, id, folder)
 			if page == nil {
 				page = make([]Facts, 0, len(part))
@@ -243,8 +268,8 @@ func (s *Store) facts(id AccountID, folder FolderID, uids []UID, views bool, f f
 		if err != nil {
 			return err
 		}
-		for i := range page {
-			if err := f(&page[i]); err != nil {
+		for i := range pg.facts {
+			if err := f(&pg.facts[i]); err != nil {
 				return err
 			}
 		}

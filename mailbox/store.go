@@ -64,6 +64,7 @@ type Store struct {
 	logins     *logins
 	guard      *guard
 	searchers  searchers
+	pages      pages
 	bells      bells
 	recent     recents
 	memos      memos
