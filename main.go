@@ -398,7 +398,7 @@ func (h *house) smartHost() *outbound.Relay {
 // doors are open, and prints the word ready after it.
 func (h *house) live(ctx context.Context, greet func() error) error {
 	hostname := h.office.Hostname
-	post := inbound.New(inbound.Options{Store: h.store, Log: h.log, TLS: h.keys.mail, Hostname: hostname, Resolver: h.witness, RefuseNullMX: true, Forward: h.remote == submit.Queue})
+	post := inbound.New(inbound.Options{Store: h.store, Log: h.log, TLS: h.keys.mail, Hostname: hostname, Resolver: h.witness, Proxies: h.mailProxies, RefuseNullMX: true, Forward: h.remote == submit.Queue})
 	desk := submit.New(submit.Options{Store: h.store, Log: h.log, TLS: h.keys.mail, Hostname: hostname, Remote: h.remote})
 	reading := imapd.New(imapd.Options{Store: h.store, Log: h.log, TLS: h.keys.mail, Hostname: hostname})
 	outbox := queue.New(queue.Options{

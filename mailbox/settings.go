@@ -25,12 +25,21 @@ type Settings struct {
 	// Sending is how much each account may send.
 	Sending SendLimits `json:"sending,omitzero"`
 
+	// BlockLists are the zones of DNS block lists (RFC 5782) that are asked about who
+	// brings mail which nothing else has decided, at most MaxBlockLists; none: no list
+	// is asked. What they have goes into Junk, or is refused.
+	BlockLists       []string `json:"block_lists,omitempty"`
+	BlockListsRefuse bool     `json:"block_lists_refuse,omitempty"`
+
 	// Days: 0 is the default, less than 0 is never.
 	UndeleteDays int `json:"undelete_days,omitempty"` // that expunged messages are kept; 0 is 14
 	JournalDays  int `json:"journal_days,omitempty"`  // that lines of the journal are kept; 0 is 180
 	JunkDays     int `json:"junk_days,omitempty"`     // that messages stay in \Junk; 0 is 30
 	TrashDays    int `json:"trash_days,omitempty"`    // in \Trash; 0 is 30
 }
+
+// MaxBlockLists bounds the block lists, all of which are asked about a message.
+const MaxBlockLists = 8
 
 func (v *Settings) maxMessage() int64 {
 	if v.MaxMessage == 0 {
@@ -50,7 +59,8 @@ func (s *Store) Settings() (Settings, error) {
 
 // ChangeSettings lets f change the settings in one commit. An error of f is
 // returned, and nothing changes. f may run more than once. ErrInvalid for a
-// MaxMessage of less than 64 KB or more than 1 GB.
+// MaxMessage of less than 64 KB or more than 1 GB, and for BlockLists that are too
+// many or no names.
 func (s *Store) ChangeSettings(ctx context.Context, f func(*Settings) error) error {
 	var v Settings
 	err := s.update(ctx, func(tx *tx) error {
@@ -63,6 +73,14 @@ func (s *Store) ChangeSettings(ctx context.Context, f func(*Settings) error) err
 		}
 		if most := v.maxMessage(); most < 64<<10 || most > 1<<30 {
 			return faultf(ErrInvalid, "the largest message has 64 KB to 1 GB")
+		}
+		if len(v.BlockLists) > MaxBlockLists {
+			return faultf(ErrInvalid, "at most %d block lists can be asked", MaxBlockLists)
+		}
+		for i, list := range v.BlockLists {
+			if zone, err := ParseDomain(list); err != nil || zone != list || slices.Contains(v.BlockLists[:i], list) {
+				return faultf(ErrInvalid, "%q is no name of a block list, or there twice", list)
+			}
 		}
 		return tx.putJSON(bSettings, kServer, &v)
 	})
@@ -79,6 +97,7 @@ func (tx *tx) settings(v *Settings) error {
 	}
 	read, err := tx.memos.settings.parse(b)
 	read.IPv4, read.IPv6 = slices.Clone(read.IPv4), slices.Clone(read.IPv6)
+	read.BlockLists = slices.Clone(read.BlockLists)
 	*v = read
 	return err
 }

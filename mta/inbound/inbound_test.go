@@ -16,6 +16,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +26,7 @@ import (
 
 	"roost/mailbox"
 	"roost/mta/dns"
+	"roost/mta/dns/dnstest"
 	"roost/mta/inbound"
 	"roost/mta/smtp/smtptest"
 )
@@ -182,6 +185,58 @@ func (p *post) holds(addr mailbox.Address, name string) []string {
 	return all
 }
 
+// wrote has an account send a message to somebody elsewhere.
+func (p *post) wrote(a mailbox.Account, to string) {
+	p.t.Helper()
+	spool := p.store.NewSpool(0)
+	defer spool.Close()
+	if _, err := io.WriteString(spool, "From: "+string(a.Address)+"\r\n\r\nhi\r\n"); err != nil {
+		p.t.Fatal(err)
+	}
+	_, err := p.store.Accept(p.t.Context(), mailbox.Intake{
+		Body: spool, From: string(a.Address), Sending: &mailbox.Sending{Account: a.ID, To: []mailbox.Address{mailbox.Address(to)}},
+		Queue: []mailbox.Outgoing{{From: string(a.Address), Domain: mailbox.Address(to).Domain(), Recipients: []mailbox.Recipient{{Address: to}}}},
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// newest gives the message of an account that came last.
+func (p *post) newest(addr mailbox.Address) (text string) {
+	p.t.Helper()
+	a, err := p.store.Account(addr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	folders, err := p.store.Folders(a.ID)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	last := mailbox.ModSeq(0)
+	for _, f := range folders {
+		snap, err := p.store.Snapshot(a.ID, f.ID)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, e := range snap.Entries {
+			if e.ModSeq <= last {
+				continue
+			}
+			m, err := p.store.OpenMessage(a.ID, f.ID, e.UID)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			b, err := io.ReadAll(m.Reader())
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			last, text = e.ModSeq, string(b)
+		}
+	}
+	return text
+}
+
 // journal gives the newest line of the journal.
 func (p *post) journal() mailbox.Line {
 	p.t.Helper()
@@ -237,6 +292,39 @@ func (p *post) player() *smtptest.Player {
 			if got := p.holds(mailbox.Address(addr), "Junk"); fmt.Sprint(len(got)) != n {
 				p.t.Errorf("%s has %d messages in Junk, want %s", addr, len(got), n)
 			}
+		case "LISTS":
+			// the block lists, and "refuse"
+			words := strings.Fields(arg)
+			if err := p.store.ChangeSettings(p.t.Context(), func(v *mailbox.Settings) error {
+				v.BlockLists = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "refuse" })
+				v.BlockListsRefuse = len(v.BlockLists) < len(words)
+				return nil
+			}); err != nil {
+				p.t.Fatal(err)
+			}
+		case "HAS", "LACKS":
+			// the newest message of an account, in whatever mailbox, and a text
+			addr, text, _ := strings.Cut(arg, " ")
+			text, err := strconv.Unquote(text)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			if got := p.newest(mailbox.Address(addr)); strings.Contains(got, text) != (word == "HAS") {
+				p.t.Errorf("%s %s %q: %q", addr, strings.ToLower(word), text, got)
+			}
+		case "DETAIL":
+			// of the newest line of the journal
+			if l := p.journal(); !slices.Contains(l.Detail, arg) {
+				p.t.Errorf("journal lacks %q: %q", arg, l.Detail)
+			}
+		case "WROTE":
+			// an account, and whom it has written to
+			words := strings.Fields(arg)
+			a, err := p.store.Account(mailbox.Address(words[0]))
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			p.wrote(a, words[1])
 		case "RULE":
 			// allow or block, whom, and for which account
 			words := append(strings.Fields(arg), "")
@@ -284,8 +372,11 @@ func (p *post) player() *smtptest.Player {
 }
 
 // TestDialogs plays testdata/*.txtar, each section over a store of its own.
-// "INBOX address n" counts messages; "JOURNAL pattern" is about the last line. In
-// rates.txtar, 192.0.2.10 may send 2 messages in an hour, to 3 recipients.
+// "INBOX address n" counts messages; "JOURNAL pattern" is about the last line, and
+// "DETAIL text" a part of it; "HAS address text" and "LACKS" are about the newest
+// message. The comment of a file sets options: "client 192.0.2.10" is where all seem to
+// come from, "messages 2" and "recipients 3" what one client may send in an hour. A
+// section "zone" is what the DNS has.
 func TestDialogs(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -296,12 +387,28 @@ func TestDialogs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		options := map[string]string{}
+		for line := range strings.Lines(string(a.Comment)) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+			options[key] = value
+		}
+		zone := ""
 		for _, f := range a.Files {
+			if f.Name == "zone" {
+				zone = string(f.Data)
+				continue
+			}
 			t.Run(f.Name, func(t *testing.T) {
+				t.Parallel()
 				var opt inbound.Options
-				client := ""
-				if filepath.Base(file) == "rates.txtar" {
-					opt.MessagesPerHour, opt.RecipientsPerHour, client = 2, 3, "192.0.2.10"
+				client := options["client"]
+				opt.MessagesPerHour, _ = strconv.Atoi(options["messages"])
+				opt.RecipientsPerHour, _ = strconv.Atoi(options["recipients"])
+				if proxy, err := netip.ParsePrefix(options["proxy"]); err == nil {
+					opt.Proxies = []netip.Prefix{proxy}
+				}
+				if zone != "" {
+					opt.Resolver = dnstest.NewMemory(t, zone).Resolver()
 				}
 				p := newPostWith(t, t.TempDir(), mailbox.Options{MaxMessage: 200000}, opt, client)
 				p.player().Play(t, "S: 220 ...\nEHLO\n"+string(f.Data))

@@ -2,9 +2,11 @@ package inbound
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"roost/mailbox"
+	"roost/mta/dns"
 	"roost/mta/msgauth"
 	"roost/mta/smtp"
 )
@@ -24,6 +26,14 @@ type judgement struct {
 	reply   smtp.Reply // of a refusal
 	reasons []string   // in plain words, each one line of printable characters
 	known   bool       // the author, to the account
+	open    bool       // nothing spoke for the message or against it
+}
+
+// listing is what DNS block lists say of the client that brings a message.
+type listing struct {
+	client netip.Addr
+	on     []*dns.Listing // the lists that have it
+	refuse bool           // such mail; else it goes into Junk
 }
 
 // score is how much what a message says looks like junk: 1 is surely. The zero value
@@ -38,8 +48,9 @@ const looksLikeJunk score = 0.9
 // who it is), the score of what it says, and the rule about its sender that applies
 // to the account (nil: none). What a person said comes first, then what the owner of
 // the author's domain wants, then what readers did with mail of the author before,
-// and what it looks like last.
-func judge(v *msgauth.Verdict, known mailbox.Reputation, text score, rule *mailbox.Rule) judgement {
+// then what it looks like. Block lists (nil: none was asked) come last, for what is
+// open after all that.
+func judge(v *msgauth.Verdict, known mailbox.Reputation, text score, rule *mailbox.Rule, lists *listing) judgement {
 	j := judgement{decision: accepted}
 	if v != nil {
 		j.reasons = append(j.reasons, "DMARC: "+v.Author())
@@ -63,7 +74,32 @@ func judge(v *msgauth.Verdict, known mailbox.Reputation, text score, rule *mailb
 	default:
 		j.weigh(known, text)
 	}
+	if j.open && lists != nil && len(lists.on) > 0 {
+		j.blockListed(lists)
+	}
 	return j
+}
+
+// blockListed decides by the block lists that have the client. Who is refused is told
+// where to get off.
+func (j *judgement) blockListed(lists *listing) {
+	j.open, j.decision = false, junk
+	for _, l := range lists.on {
+		if l.Reason == "" {
+			j.reasons = append(j.reasons, fmt.Sprintf("Block list: %s has the address %s; who runs the list tells how to get off it", l.List, lists.client))
+		} else {
+			j.reasons = append(j.reasons, fmt.Sprintf("Block list: %s has the address %s, and says of it and of the way off: %s", l.List, lists.client, l.Reason))
+		}
+	}
+	if !lists.refuse {
+		return
+	}
+	first := lists.on[0]
+	text := fmt.Sprintf("Your address %s is on the block list %s", lists.client, first.List)
+	if first.Reason != "" {
+		text += ", which says of it and of the way off: " + first.Reason
+	}
+	j.decision, j.reply = refused, smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: text}
 }
 
 // weigh decides by the author's reputation and by what the message looks like. A
@@ -101,7 +137,10 @@ func (j *judgement) weigh(known mailbox.Reputation, text score) {
 		j.decision = junk
 		j.reasons = append(j.reasons, fmt.Sprintf("Sender: readers here put %s from %s into Junk", messages(domain.Junked), known.Sender.Domain()))
 	case known.Sender != "" && address.First == 0:
+		j.open = true
 		j.reasons = append(j.reasons, fmt.Sprintf("Sender: the first mail from %s, as far as is known", known.Sender))
+	default:
+		j.open = true
 	}
 }
 

@@ -1,12 +1,15 @@
 package inbound
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"roost/mailbox"
+	"roost/mta/dns"
 	"roost/mta/msgauth"
+	"roost/mta/smtp"
 )
 
 func TestJudge(t *testing.T) {
@@ -34,7 +37,7 @@ func TestJudge(t *testing.T) {
 		"blocked, nobody asked":    {nil, block, refused, "550 5.7.1 Mail from shop.example is not wanted here", []string{"Rule: mail from shop.example is not wanted on this server"}},
 		"for now not to be told":   {verdict(msgauth.TempError, msgauth.PolicyNone), nil, accepted, "", []string{"DMARC: whether it is from shop.example can't be told for now: "}},
 	} {
-		j := judge(c.v, mailbox.Reputation{}, 0, c.rule)
+		j := judge(c.v, mailbox.Reputation{}, 0, c.rule, nil)
 		reply := ""
 		if j.decision == refused {
 			reply = j.reply.Error()
@@ -92,7 +95,7 @@ func TestJudgeWeighs(t *testing.T) {
 		"known, but a rule refuses it":         {pass, joe(friend, none), 0, &mailbox.Rule{Sender: "shop.example", Block: true}, refused, []string{"Rule: mail from shop.example is not wanted on this server"}},
 		"junk is wanted, and nobody confirms":  {quarantine, mailbox.Reputation{}, 0, nil, junk, nil},
 	} {
-		j := judge(c.v, c.known, c.text, c.rule)
+		j := judge(c.v, c.known, c.text, c.rule, nil)
 		reasons := j.reasons
 		if c.v != nil && len(reasons) > 0 {
 			if c.v == pass && reasons[0] != really {
@@ -111,13 +114,74 @@ func verdictNone() *msgauth.Verdict {
 	return &msgauth.Verdict{DMARC: msgauth.DMARC{Result: msgauth.None, From: "shop.example"}}
 }
 
+// TestJudgeAsksListsLast: what block lists say counts where nothing else spoke.
+func TestJudgeAsksListsLast(t *testing.T) {
+	const day = 20000
+	joe := func(t mailbox.Tally) mailbox.Reputation {
+		return mailbox.Reputation{Sender: "joe@shop.example", Now: day, Address: t}
+	}
+	pass := &msgauth.Verdict{DMARC: msgauth.DMARC{Result: msgauth.Pass, From: "shop.example", Record: "shop.example", By: "DKIM"}}
+	wants := func(p msgauth.DMARCPolicy) *msgauth.Verdict {
+		return &msgauth.Verdict{DMARC: msgauth.DMARC{Result: msgauth.Fail, From: "shop.example", Record: "shop.example", Disposition: p}}
+	}
+	on := []*dns.Listing{{List: "bl.example", Reason: "junk; see https://bl.example/"}, {List: "mute.example"}}
+	says := []string{
+		"Block list: bl.example has the address 192.0.2.10, and says of it and of the way off: junk; see https://bl.example/",
+		"Block list: mute.example has the address 192.0.2.10; who runs the list tells how to get off it",
+	}
+	for name, c := range map[string]struct {
+		v      *msgauth.Verdict
+		known  mailbox.Reputation
+		text   score
+		rule   *mailbox.Rule
+		on     []*dns.Listing
+		want   [2]decision // junk is wanted of lists, and refusal
+		listed bool        // they are a reason
+	}{
+		"on no list":                 {nil, mailbox.Reputation{}, 0, nil, nil, [2]decision{accepted, accepted}, false},
+		"nobody was asked":           {nil, mailbox.Reputation{}, 0, nil, on, [2]decision{junk, refused}, true},
+		"nothing is said":            {verdictNone(), mailbox.Reputation{}, 0, nil, on, [2]decision{junk, refused}, true},
+		"a confirmed stranger":       {pass, joe(mailbox.Tally{}), 0, nil, on, [2]decision{junk, refused}, true},
+		"of whom little is known":    {pass, joe(mailbox.Tally{First: day - 2, Received: 2}), 0, nil, on, [2]decision{junk, refused}, true},
+		"not wanted once, long ago":  {pass, joe(mailbox.Tally{First: 1, Received: 40, Junked: 6}), 0, nil, on, [2]decision{junk, refused}, true},
+		"who was written to":         {pass, joe(mailbox.Tally{First: 1, Wrote: 1}), 0, nil, on, [2]decision{accepted, accepted}, false},
+		"a regular":                  {pass, joe(mailbox.Tally{First: day - 7, Received: 3}), 0, nil, on, [2]decision{accepted, accepted}, false},
+		"taken out of Junk":          {pass, joe(mailbox.Tally{First: day - 1, Rescued: 1}), 0, nil, on, [2]decision{accepted, accepted}, false},
+		"whom the reader dislikes":   {pass, joe(mailbox.Tally{First: 1, Received: 4, Junked: 3}), 0, nil, on, [2]decision{junk, junk}, false},
+		"looks like junk":            {pass, joe(mailbox.Tally{}), 1, nil, on, [2]decision{junk, junk}, false},
+		"a rule lets it in":          {pass, joe(mailbox.Tally{}), 0, &mailbox.Rule{Sender: "shop.example"}, on, [2]decision{accepted, accepted}, false},
+		"a rule refuses it":          {pass, joe(mailbox.Tally{}), 0, &mailbox.Rule{Sender: "shop.example", Block: true}, on, [2]decision{refused, refused}, false},
+		"the domain wants a refusal": {wants(msgauth.PolicyReject), mailbox.Reputation{}, 0, nil, on, [2]decision{refused, refused}, false},
+		"the domain wants junk":      {wants(msgauth.PolicyQuarantine), mailbox.Reputation{}, 0, nil, on, [2]decision{junk, junk}, false},
+	} {
+		without := judge(c.v, c.known, c.text, c.rule, nil)
+		if without.open != (c.listed || c.on == nil) {
+			t.Errorf("%s: nothing decided: %v", name, without.open)
+		}
+		for i, refuse := range []bool{false, true} {
+			j := judge(c.v, c.known, c.text, c.rule, &listing{netip.MustParseAddr("192.0.2.10"), c.on, refuse})
+			reasons := without.reasons
+			if c.listed {
+				reasons = slices.Concat(reasons, says)
+			}
+			reply := without.reply
+			if c.listed && refuse {
+				reply = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Your address 192.0.2.10 is on the block list bl.example, which says of it and of the way off: junk; see https://bl.example/"}
+			}
+			if j.decision != c.want[i] || !slices.Equal(j.reasons, reasons) || j.reply != reply || j.open && c.listed {
+				t.Errorf("%s, refuse %v: %s, %q, %v", name, refuse, j.decision, j.reasons, j.reply)
+			}
+		}
+	}
+}
+
 func TestTogether(t *testing.T) {
 	block, allow := &mailbox.Rule{Sender: "shop.example", Block: true}, &mailbox.Rule{Sender: "shop.example"}
-	all := []judgement{judge(nil, mailbox.Reputation{}, 0, block), judge(nil, mailbox.Reputation{}, 0, block)}
+	all := []judgement{judge(nil, mailbox.Reputation{}, 0, block, nil), judge(nil, mailbox.Reputation{}, 0, block, nil)}
 	if err := together(all); err == nil {
 		t.Error("what all refuse is taken")
 	}
-	all = []judgement{judge(nil, mailbox.Reputation{}, 0, block), judge(nil, mailbox.Reputation{}, 0, allow)}
+	all = []judgement{judge(nil, mailbox.Reputation{}, 0, block, nil), judge(nil, mailbox.Reputation{}, 0, allow, nil)}
 	if err := together(all); err != nil || all[0].decision != junk || all[1].decision != accepted {
 		t.Errorf("%v, %v", err, all)
 	}

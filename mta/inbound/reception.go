@@ -40,7 +40,7 @@ func (m *reception) run(ctx context.Context, r io.Reader) error {
 		return err
 	}
 	m.authenticate(ctx)
-	if err := m.decide(); err != nil {
+	if err := m.decide(ctx); err != nil {
 		return err
 	}
 	return m.accept(ctx)
@@ -98,7 +98,7 @@ const maxReceived = 100
 
 // decide judges the message for every account that it goes to. An error is a
 // refusal for all of them, or trouble.
-func (m *reception) decide() error {
+func (m *reception) decide(ctx context.Context) error {
 	// Ours is one of them.
 	if len(m.header.All("Received")) > maxReceived+1 {
 		return errLoop
@@ -113,8 +113,13 @@ func (m *reception) decide() error {
 			m.author = senders[0]
 		}
 	}
+	type inputs struct {
+		account mailbox.AccountID
+		known   mailbox.Reputation
+		rule    *mailbox.Rule
+	}
 	seen := map[mailbox.AccountID]bool{}
-	var accounts []mailbox.AccountID
+	var cases []inputs
 	var all []judgement
 	for _, r := range m.to {
 		for _, id := range judges(r.Route) {
@@ -132,14 +137,23 @@ func (m *reception) decide() error {
 					return fmt.Errorf("reputation: %w", err)
 				}
 			}
-			accounts, all = append(accounts, id), append(all, judge(m.verdict, known, 0, rule))
+			cases, all = append(cases, inputs{id, known, rule}), append(all, judge(m.verdict, known, 0, rule, nil))
+		}
+	}
+	if slices.ContainsFunc(all, func(j judgement) bool { return j.open }) {
+		lists, err := m.blockLists(ctx)
+		if err != nil {
+			return err
+		}
+		for i, in := range cases {
+			all[i] = judge(m.verdict, in.known, 0, in.rule, lists)
 		}
 	}
 	err := together(all)
 	m.turned = err != nil
 	m.judged = map[mailbox.AccountID]judgement{}
-	for i, id := range accounts {
-		m.judged[id] = all[i]
+	for i, in := range cases {
+		m.judged[in.account] = all[i]
 		for _, reason := range all[i].reasons {
 			// The DMARC line is in the verdict's already.
 			if line := string(all[i].decision) + ": " + reason; !strings.HasPrefix(reason, "DMARC: ") && !slices.Contains(m.reasons, line) {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/netip"
 
 	"roost/mailbox"
 	"roost/mta/dns"
@@ -33,6 +34,10 @@ type Options struct {
 	// RefuseNullMX refuses senders whose domain takes no mail (RFC 7505 4.2).
 	RefuseNullMX bool
 
+	// Proxies may speak for clients. They are no clients themselves, and no block list
+	// is asked about them.
+	Proxies []netip.Prefix
+
 	// MessagesPerHour and RecipientsPerHour bound what comes from one address;
 	// 0 is 600 and 3,000, below 0 there is no bound. A network has four times as
 	// much, and so has who lately brought mail of an author known to a recipient.
@@ -46,6 +51,7 @@ type Server struct {
 	smtp   *smtp.Server
 	probes probes
 	rates  *rates
+	lists  listTrouble
 }
 
 // New makes a Server.
@@ -63,7 +69,7 @@ func New(opt Options) *Server {
 			if s.probes.blocked(c.Peer()) {
 				return nil, errProbing
 			}
-			return &session{Options: &s.opt, probes: &s.probes, rates: s.rates, conn: c}, nil
+			return &session{Options: &s.opt, probes: &s.probes, rates: s.rates, lists: &s.lists, conn: c}, nil
 		},
 		Hostname: opt.Hostname,
 		TLS:      opt.TLS,

@@ -17,6 +17,7 @@ type session struct {
 	*Options
 	probes *probes
 	rates  *rates
+	lists  *listTrouble
 	conn   *smtp.Conn
 
 	from    smtp.Path
