@@ -49,6 +49,10 @@ func Ops() []Op {
 		op("rule list", "List what was said about senders by \"allow\" and \"block\".", Self, ruleList),
 		op("rule remove", "Forget what was said about a sender.", Self, ruleRemove),
 
+		op("blocklist show", "Show which DNS block lists are asked about mail from strangers.", Administrator, blockListShow),
+		op("blocklist set", "Set which DNS block lists are asked, and what becomes of mail from who is on one.", Administrator, blockListSet),
+		op("blocklist check", "Look whether the block lists that are asked work.", Administrator, blockListCheck),
+
 		op("lockout list", "List the addresses that may not log in for a time, as too many wrong passwords came from them.", Administrator, lockoutList),
 		op("lockout lift", "Let such an address log in again.", Administrator, lockoutLift),
 
@@ -100,6 +104,8 @@ func About(noun string) string {
 		return "Addresses whose mail goes to accounts."
 	case "rule":
 		return "What was said about mail from some senders."
+	case "blocklist":
+		return "DNS block lists that are asked about mail from strangers."
 	case "lockout":
 		return "Addresses that may not log in for a time."
 	case "host":

@@ -57,6 +57,8 @@ func wordings() map[string]wording {
 		"alias set.expires":        {"Last day", "Such as 2027-12-31, in UTC, or never; empty leaves it as it is."},
 		"catch_all":                {"Mail to nobody goes to", "An address, here or elsewhere, or none to refuse it; empty leaves it as it is."},
 		"separators":               {"A subaddress begins with", "One or more characters, such as + and -, or none; empty leaves it as it is."},
+		"lists":                    {"Block lists", "Such as zen.spamhaus.org, with spaces between them, or none; empty leaves them as they are."},
+		"blocklist set.then":       {"What becomes of such mail", "junk puts it into Junk, refuse refuses it; empty leaves it as it is."},
 		"retention set.undelete":   {"Days that expunged messages can be had back", "0 is not at all."},
 		"retention set.junk":       {"Days in Junk", "0 is for ever."},
 		"retention set.trash":      {"Days in Trash", "0 is for ever."},
@@ -100,6 +102,9 @@ func (v *visit) form(name, button string, preset ...string) (form, error) {
 			return
 		}
 		_, required := f.Tag.Lookup("arg")
+		if _, may := f.Tag.Lookup("optional"); may {
+			required = false
+		}
 		in := field{
 			ID: strings.ReplaceAll(name, " ", "-") + "-" + arg, Name: arg, Required: required,
 			Label: strings.ToUpper(arg[:1]) + arg[1:], Help: f.Tag.Get("help"), Kind: "text", Autocomplete: "off",

@@ -244,6 +244,7 @@ func TestSameWordsAsTheCommandLine(t *testing.T) {
 		{"/panel/people/anna@example.org", "device unfreeze", `{"address":"anna@example.org","device":"tablet"}`},
 		{"/panel/people/anna@example.org", "sending set", `{"account":"anna@example.org","messages":"many"}`},
 		{"/panel/settings", "sending set", `{"new_recipients":"0"}`},
+		{"/panel/settings", "blocklist set", `{"then":"perhaps"}`},
 		{"/panel/people/boss@example.org", "account remove", `{"address":"boss@example.org"}`},
 		{"/panel/domains", "domain add", `{"domain":"example.org"}`},
 		{"/panel/domains", "domain add", `{"domain":"not a domain"}`},

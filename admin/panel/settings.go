@@ -10,7 +10,8 @@ import (
 // settings is what holds for the whole server.
 func settings(v *visit) error {
 	answered, err := v.act(acts{"host set": stay, "relay set": stay, "relay remove": stay, "certificate retry": stay,
-		"allow": stay, "block": stay, "rule remove": stay, "retention set": stay, "lockout lift": stay, "sending set": stay})
+		"allow": stay, "block": stay, "rule remove": stay, "retention set": stay, "lockout lift": stay, "sending set": stay,
+		"blocklist set": stay, "blocklist check": stay})
 	if answered || err != nil {
 		return err
 	}
@@ -36,6 +37,8 @@ func settings(v *visit) error {
 		Allow, Block form
 		Sending      admin.Sending
 		Limits       form
+		BlockLists   admin.BlockLists
+		Lists        form
 		Retention    admin.Retention
 		Keep         form
 	}
@@ -79,6 +82,16 @@ func settings(v *visit) error {
 	}
 	if page.Limits, err = v.form("sending set", "Save", "account", ""); err != nil {
 		return err
+	}
+	if page.BlockLists, err = ask[admin.BlockLists](v, "blocklist show"); err != nil {
+		return err
+	}
+	if page.Lists, err = v.form("blocklist set", "Save", "resolver", ""); err != nil {
+		return err
+	}
+	if v.problem == nil {
+		page.Lists.set("lists", page.BlockLists.Lists...)
+		page.Lists.set("then", page.BlockLists.Then)
 	}
 	if page.Retention, err = ask[admin.Retention](v, "retention show"); err != nil {
 		return err

@@ -2,12 +2,15 @@ package records
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
 	mdns "github.com/miekg/dns"
+
+	"roost/mta/dns"
 )
 
 // BlockList is a DNS block list of addresses (RFC 5782).
@@ -89,6 +92,25 @@ func (a *asker) zoneLookup(ctx context.Context, l BlockList, name, typ string) a
 
 func (a *asker) listed(ctx context.Context, l BlockList, name string) answer {
 	return a.zoneLookup(ctx, l, name, "A")
+}
+
+// TryList looks for the test entries of a block list by the resolver, as a server does that
+// asks the list about mail. The error is for people.
+func TryList(ctx context.Context, o Options, zone string) error {
+	r, err := o.resolver()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	if err = r.ProveList(ctx, zone); err == nil {
+		return nil
+	}
+	var e *dns.Error
+	if errors.As(err, &e) && e.Reason != "" {
+		return errors.New(e.Reason)
+	}
+	return err
 }
 
 // proveList returns why the list's word is worth nothing here; empty when it is worth

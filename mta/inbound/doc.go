@@ -16,5 +16,8 @@
 // refused, unless a rule lets it in. What was decided and why stands in the field
 // Roost-Verdict above the message, and in the journal, also for what was refused.
 //
+// DNS block lists, where the owner chose any, are asked last, and only about a message
+// that is open after all that (blocklist.go).
+//
 // It refuses to relay, to let anybody log in, and to know who reads the mail.
 package inbound
