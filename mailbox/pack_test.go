@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -41,7 +42,11 @@ func TestMessagesOfAnySizeComeBackAsTheyCame(t *testing.T) {
 				spool := s.NewSpool(0)
 				for part := b; len(part) > 0; {
 					n := min(len(part), 1+rand.IntN(50_000))
-					spool.Write(part[:n])
+					if n%2 == 0 {
+						spool.Write(part[:n])
+					} else if k, err := io.Copy(spool, io.LimitReader(iotest.HalfReader(bytes.NewReader(part)), int64(n))); k != int64(n) || err != nil {
+						t.Fatalf("%d of %d bytes were copied: %v", k, n, err)
+					}
 					part = part[n:]
 				}
 				if got, err := io.ReadAll(spool.Reader()); err != nil || !bytes.Equal(got, b) {
@@ -303,5 +308,30 @@ func TestSpoolsOfADeadProcessAreRemoved(t *testing.T) {
 	names, err := os.ReadDir(dir)
 	if err != nil || slices.ContainsFunc(names, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), spoolPrefix) }) {
 		t.Errorf("left: %v, %v", names, err)
+	}
+}
+
+func TestSpoolTakesNoMoreThanItsLimit(t *testing.T) {
+	s, _, _ := newStore(t, Options{})
+	for _, limit := range []int64{1, 100, chunkSize, chunkSize + 1} {
+		for _, over := range []int64{-1, 0, 1, 20_000} {
+			for _, how := range []string{"Write", "ReadFrom"} {
+				spool := s.NewSpool(limit)
+				text := bytes.Repeat([]byte{'x'}, int(limit+over))
+				var err error
+				if how == "Write" {
+					_, err = spool.Write(text)
+				} else {
+					_, err = spool.ReadFrom(bytes.NewReader(text))
+				}
+				if got := errors.Is(err, ErrTooBig); got != (over > 0) || err != nil && !got {
+					t.Errorf("%s of %d bytes where %d are taken: %v", how, len(text), limit, err)
+				}
+				if spool.Size() > limit {
+					t.Errorf("%s of %d bytes where %d are taken: %d were kept", how, len(text), limit, spool.Size())
+				}
+				spool.Close()
+			}
+		}
 	}
 }

@@ -84,20 +84,66 @@ func (p *Spool) Write(b []byte) (int, error) {
 	}
 	n := 0
 	for len(b) > 0 {
-		if len(p.tail) == chunkSize {
-			if err := p.seal(); err != nil {
-				return n, err
-			}
+		room, err := p.room()
+		if err != nil {
+			return n, err
 		}
-		k := min(len(b), chunkSize-len(p.tail))
-		if cap(p.tail) < chunkSize && len(p.tail)+k > chunkSize/4 {
-			p.tail = append(make([]byte, 0, chunkSize), p.tail...)
-		}
-		p.tail = append(p.tail, b[:k]...)
-		p.size += int64(k)
+		k := copy(room, b)
+		p.grow(k)
 		b, n = b[k:], n+k
 	}
 	return n, nil
+}
+
+// ReadFrom appends all that r gives, as io.ReaderFrom: nothing lies between. Over
+// the limit it is ErrTooBig.
+func (p *Spool) ReadFrom(r io.Reader) (int64, error) {
+	begun := p.size
+	for idle := 0; idle < 100; idle++ {
+		room, err := p.room()
+		if err != nil {
+			return p.size - begun, err
+		}
+		n, err := r.Read(room)
+		if p.size+int64(n) > p.limit {
+			_, err = p.Write(room[:n])
+			return p.size - begun, err
+		}
+		if n > 0 {
+			idle = 0
+		}
+		p.grow(n)
+		if err == io.EOF {
+			return p.size - begun, nil
+		}
+		if err != nil {
+			return p.size - begun, err
+		}
+	}
+	return p.size - begun, io.ErrNoProgress
+}
+
+// room is the free part of the tail, never empty.
+func (p *Spool) room() ([]byte, error) {
+	if len(p.tail) == chunkSize {
+		if err := p.seal(); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.tail) == cap(p.tail) {
+		size := min(max(4*len(p.tail), 8<<10), chunkSize)
+		if len(p.chunks) > 0 {
+			size = chunkSize
+		}
+		p.tail = append(make([]byte, 0, size), p.tail...)
+	}
+	return p.tail[len(p.tail):cap(p.tail)], nil
+}
+
+// grow takes in what was put into the room.
+func (p *Spool) grow(n int) {
+	p.tail = p.tail[:len(p.tail)+n]
+	p.size += int64(n)
 }
 
 // seal puts the full tail behind the other chunks.
@@ -166,7 +212,7 @@ func (p *Spool) record() (chunks []chunk, last []byte) {
 	chunks = p.chunks
 	if len(p.tail) > 0 {
 		var c chunk
-		c, last = seal(p.s.zip, p.tail, nil)
+		c, last = seal(p.s.zip, p.tail, make([]byte, 0, len(p.tail)/2+128))
 		chunks = append(chunks[:len(chunks):len(chunks)], c)
 	}
 	return chunks, last

@@ -28,7 +28,11 @@ type lines struct {
 }
 
 func newLines(r io.Reader) lines {
-	l := lines{r: r, buf: make([]byte, firstWindow), fresh: true}
+	size := firstWindow
+	if known, ok := r.(interface{ Len() int }); ok {
+		size = min(size, known.Len()+1) // and the end is seen
+	}
+	l := lines{r: r, buf: make([]byte, size), fresh: true}
 	l.piece = l.fill()
 	return l
 }
