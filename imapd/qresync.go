@@ -109,8 +109,10 @@ func (s *session) catchUp(r *resync, f *mailbox.Folder) error {
 	}
 	s.writeEarlier(c, known)
 	for _, e := range c.Changed {
-		if n := s.view.number(e.UID); n != 0 && inRanges(known, uint32(e.UID)) {
-			s.writeFlags(n, e, &c.Folder, true)
+		// What changed after the view was made is told by the next command, together
+		// with what vanished since.
+		if n := s.view.number(e.UID); n != 0 && e.ModSeq <= f.HighestModSeq && inRanges(known, uint32(e.UID)) {
+			s.writeFlags(n, e, f, true)
 		}
 	}
 	return nil
