@@ -306,6 +306,8 @@ func (f *fetchRun) one(ctx context.Context, m *fetched, tellFlags bool) error {
 		f.failed = fmt.Errorf("message %d: %w", m.entry.UID, err)
 		return nil
 	}
+	f.reading.Store(m.message)
+	defer f.reading.Store(nil)
 	f.beginFetch(n, m.entry.UID, false)
 	for i := range f.atts {
 		if i > 0 {

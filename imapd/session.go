@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -49,10 +50,11 @@ type session struct {
 	notify  *notification // nil before the first NOTIFY
 	others  *others       // nil: nothing but the selected mailbox is watched
 
-	entered bool // counted by the gate
-	idling  bool // another goroutine reads; the encoder is not its
-	bad     int  // commands in a row that were refused with BAD
-	failed  int  // logins
+	entered bool                            // counted by the gate
+	idling  bool                            // another goroutine reads; the encoder is not its
+	reading atomic.Pointer[mailbox.Message] // whose octets are being written; nil is none
+	bad     int                             // commands in a row that were refused with BAD
+	failed  int                             // logins
 }
 
 // A call is one command as it came.
@@ -70,6 +72,7 @@ func newSession(srv *Server, c net.Conn) *session {
 		log:   srv.log.With("remote", c.RemoteAddr().String()),
 		begun: time.Now(),
 	}
+	t.slow = s.rest
 	s.dec = wire.NewDecoder(s, wire.BeforeLogin(), s.askLiteral)
 	s.from, s.loopback = client(c.RemoteAddr())
 	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
@@ -88,6 +91,14 @@ func (s *session) Read(p []byte) (int, error) {
 		}
 	}
 	return s.transport.Read(p)
+}
+
+// rest is called when the client does not take what is written: a slow reader is not
+// to cost more than a few KB.
+func (s *session) rest() {
+	if m := s.reading.Load(); m != nil {
+		m.Rest()
+	}
 }
 
 // askLiteral lets the client send the literal that it announced.

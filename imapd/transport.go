@@ -20,7 +20,12 @@ type transport struct {
 	wait  time.Duration // for one read
 	until time.Time     // for all reads; zero is no bound
 	ended bool
+
+	slow func() // called when a write takes longer than slowWrite
 }
+
+// slowWrite is after how long a client counts as slow.
+const slowWrite = time.Second
 
 func (t *transport) Read(p []byte) (int, error) {
 	t.mu.Lock()
@@ -49,6 +54,7 @@ func (t *transport) Write(p []byte) (int, error) {
 	if err := t.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		return 0, err
 	}
+	defer time.AfterFunc(slowWrite, t.slow).Stop()
 	return t.conn.Write(p)
 }
 

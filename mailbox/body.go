@@ -174,6 +174,15 @@ func (m *Message) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// Rest lets go of what was read ahead, until the next read: some hundred KB where the
+// message is large. Whoever waits for a slow client calls it; it may be called beside
+// a read.
+func (m *Message) Rest() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.text, m.buf = nil, nil
+}
+
 // Reader reads the message from its start.
 func (m *Message) Reader() *io.SectionReader { return io.NewSectionReader(m, 0, m.Size) }
 
