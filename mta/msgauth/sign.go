@@ -3,12 +3,11 @@ package msgauth
 import (
 	"bufio"
 	"bytes"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-
-	"github.com/emersion/go-msgauth/dkim"
 )
 
 // Key is one DKIM key of a domain.
@@ -22,8 +21,8 @@ const (
 	// are counted, in octets.
 	maxHeader = 1 << 20
 
-	// maxFieldList bounds the names in h=, in octets. go-msgauth writes them
-	// on one line, and a line may have 998 (RFC 5322 section 2.1.1).
+	// maxFieldList bounds the names in h=, in octets: not every verifier takes
+	// a tag of any length.
 	maxFieldList = 900
 )
 
@@ -81,41 +80,26 @@ func (k *Keyring) Sign(message io.Reader, domain string, keys []Key) ([]byte, er
 	if err != nil {
 		return nil, fmt.Errorf("sign for %s: %w", domain, err)
 	}
-	var signers []*dkim.Signer
-	// A signer runs a goroutine until it is closed; a second Close is a
-	// harmless one.
-	defer func() {
-		for _, s := range signers {
-			s.Close()
-		}
-	}()
-	writers := make([]io.Writer, 0, len(keys))
+	var signers []crypto.Signer
 	for _, key := range keys {
 		signer, err := k.signer(key.PKCS8)
 		if err != nil {
 			return nil, fmt.Errorf("sign for %s with %s: %w", domain, key.Selector, err)
 		}
-		s, err := dkim.NewSigner(&dkim.SignOptions{
-			Domain: domain, Selector: key.Selector, Signer: signer,
-			HeaderCanonicalization: dkim.CanonicalizationRelaxed,
-			BodyCanonicalization:   dkim.CanonicalizationRelaxed,
-			HeaderKeys:             fields,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("sign for %s with %s: %w", domain, key.Selector, err)
-		}
-		signers = append(signers, s)
-		writers = append(writers, s)
+		signers = append(signers, signer)
 	}
-	if _, err := io.Copy(io.MultiWriter(writers...), io.MultiReader(bytes.NewReader(unfolded(header, fields)), body)); err != nil {
+	relaxed := newRelaxedBody()
+	if _, err := io.Copy(relaxed, body); err != nil {
 		return nil, fmt.Errorf("sign for %s: %w", domain, err)
 	}
+	s := newSeal(domain, fields, unfolded(header, fields), relaxed.sum())
 	var out []byte
-	for i, s := range signers {
-		if err := s.Close(); err != nil {
+	for i, signer := range signers {
+		field, err := s.sign(keys[i].Selector, signer)
+		if err != nil {
 			return nil, fmt.Errorf("sign for %s with %s: %w", domain, keys[i].Selector, err)
 		}
-		out = append(out, s.Signature()...)
+		out = append(out, field...)
 	}
 	return out, nil
 }
@@ -187,9 +171,7 @@ func fieldList(header []byte) ([]string, error) {
 }
 
 // unfolded returns the fields of a header that are in list, each on one
-// line, and the empty line: the same to a relaxed signature. go-msgauth's
-// time grows with the square of the lines of a field, and with the product
-// of the fields and the list.
+// line: the same to a relaxed signature.
 func unfolded(header []byte, list []string) []byte {
 	wanted := map[string]bool{}
 	for _, name := range list {
@@ -210,7 +192,7 @@ func unfolded(header []byte, list []string) []byte {
 			out = append(append(out, text...), "\r\n"...)
 		}
 	}
-	return append(out, "\r\n"...)
+	return out
 }
 
 func folded(line []byte) bool { return line[0] == ' ' || line[0] == '\t' }

@@ -175,7 +175,7 @@ func TestSignUncommonMessages(t *testing.T) {
 	}
 }
 
-// The library copies a folded field anew for each of its lines.
+// A folded field is not copied anew for each of its lines.
 func TestSignManyFoldsInTime(t *testing.T) {
 	keys, _ := keys(t)
 	start := time.Now()
