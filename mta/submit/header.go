@@ -55,7 +55,7 @@ func (m *submission) checkAuthor() error {
 			return badHeader(name + " has no address")
 		}
 		for _, a := range list {
-			p, err := m.own(name, smtp.Path{Local: a.Local, Domain: a.Domain})
+			p, _, err := m.own(name, smtp.Path{Local: a.Local, Domain: a.Domain})
 			if err != nil {
 				return err
 			}

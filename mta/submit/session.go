@@ -20,6 +20,7 @@ type session struct {
 	caller  // account with ID 0: nobody is logged in
 
 	from      smtp.Path
+	sender    mailbox.Address // that is from, which is the account's own; empty: nobody
 	params    smtp.MailParams
 	to        []recipient
 	strangers int // of them, in other domains
@@ -60,25 +61,31 @@ func (s *session) Mail(_ context.Context, from smtp.Path, p smtp.MailParams) err
 	if err := s.Store.Room(p.Size); err != nil {
 		return reply(err) // RFC 1870 6.1
 	}
+	s.sender = ""
+	var sender mailbox.Address
 	if !from.IsNull() {
 		var err error
-		if from, err = s.own("MAIL FROM", from); err != nil {
+		if from, sender, err = s.own("MAIL FROM", from); err != nil {
 			return err
 		}
 	}
 	if err := s.mayMail(); err != nil {
 		return err
 	}
-	s.from, s.params = from, p
+	s.from, s.sender, s.params = from, sender, p
 	return nil
 }
 
 // own holds an address against those that the account may send from, and gives
-// it with its domain in A-labels.
-func (s *session) own(where string, p smtp.Path) (smtp.Path, error) {
+// it with its domain in A-labels. What MAIL was asked for is not asked again.
+func (s *session) own(where string, p smtp.Path) (smtp.Path, mailbox.Address, error) {
 	addr, err := mailbox.ParseAddress(p.String())
 	if err != nil {
-		return p, notYours(where, p, s.account)
+		return p, "", notYours(where, p, s.account)
+	}
+	p.Domain = addr.Domain()
+	if addr == s.sender {
+		return p, addr, nil
 	}
 	may, err := s.Store.MaySendAs(s.account.ID, addr)
 	if err == nil && !may {
@@ -87,8 +94,7 @@ func (s *session) own(where string, p smtp.Path) (smtp.Path, error) {
 	if err == nil && s.only != "" && addr != s.only {
 		err = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: fmt.Sprintf("%s has <%s>, and this app password sends as <%s> alone", where, p, s.only)}
 	}
-	p.Domain = addr.Domain()
-	return p, err
+	return p, addr, err
 }
 
 // Rcpt resolves a recipient, so that a slip in a local address shows at once.
@@ -185,7 +191,7 @@ func reply(err error) error {
 
 // Reset forgets the transaction.
 func (s *session) Reset(context.Context) {
-	s.from, s.params, s.to, s.strangers = smtp.Path{}, smtp.MailParams{}, nil, 0
+	s.from, s.sender, s.params, s.to, s.strangers = smtp.Path{}, "", smtp.MailParams{}, nil, 0
 }
 
 // remote describes the client for the journal, which only its owner reads.
