@@ -32,7 +32,7 @@ func (p *Part) Preview(r io.ReaderAt) (string, error) {
 				if err != nil && !errors.Is(err, ErrTooLong) {
 					return "", err
 				}
-				if s := summary(string(text.text)); s != "" {
+				if s := summary(text.text); s != "" {
 					return s, nil
 				}
 			}
@@ -55,7 +55,7 @@ func (t *begin) Write(b []byte) (int, error) {
 	}
 	t.looked = len(t.text)
 	whole := t.text[:bytes.LastIndexByte(t.text, '\n')+1]
-	if _, full := ownText(string(whole)); full {
+	if _, full := ownText(whole); full {
 		return len(b), ErrTooLong
 	}
 	return len(b), nil
@@ -79,53 +79,58 @@ func (p *Part) texts(list []*Part, subtype string, within bool) []*Part {
 
 // summary is the begin of a text, its white space joined, quotations left out;
 // all of it is quotation, then that.
-func summary(text string) string {
-	if s, _ := ownText(text); s != "" {
-		return s
+func summary(text []byte) string {
+	if own, _ := ownText(text); own != "" {
+		return own
 	}
-	s, _ := oneLine(text)
-	return s
+	var l oneLine
+	l.add(text)
+	return l.b.String()
 }
 
 // ownText is summary without the quotations; full, if whatever follows changes nothing.
-func ownText(text string) (own string, full bool) {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, "-- \n") || strings.HasPrefix(line, "-- \r") {
+func ownText(text []byte) (own string, full bool) {
+	var l oneLine
+	for line := range bytes.Lines(text) {
+		if bytes.HasPrefix(line, []byte("-- \n")) || bytes.HasPrefix(line, []byte("-- \r")) {
 			break // RFC 3676 4.3: the signature
 		}
-		if !strings.HasPrefix(line, ">") {
-			b.WriteString(line)
+		if !bytes.HasPrefix(line, []byte(">")) && l.add(line) {
+			return l.b.String(), true
 		}
 	}
-	return oneLine(b.String())
+	return l.b.String(), false
 }
 
-// oneLine joins white space and cuts at maxPreview characters; full, if there
-// were more.
-func oneLine(text string) (line string, full bool) {
-	var b strings.Builder
-	n, space := 0, false
-	for _, r := range text {
+// oneLine joins white space and cuts at maxPreview characters.
+type oneLine struct {
+	b     strings.Builder
+	n     int // characters
+	space bool
+}
+
+// add tells whether there were more characters than are kept.
+func (l *oneLine) add(text []byte) (full bool) {
+	for _, r := range string(text) {
 		switch {
 		case unicode.IsSpace(r):
-			space = n > 0
+			l.space = l.n > 0
 			continue
 		case unicode.IsControl(r), unicode.Is(unicode.Cf, r) && r != '\u200D', r == '\u034F', r == utf8.RuneError:
 			continue // some senders pad their previews with these
 		}
-		if space && n+1 < maxPreview {
-			b.WriteByte(' ')
-			n++
-		} else if space {
-			return b.String(), true
+		if l.space && l.n+1 < maxPreview {
+			l.b.WriteByte(' ')
+			l.n++
+		} else if l.space {
+			return true
 		}
-		if n == maxPreview {
-			return b.String(), true
+		if l.n == maxPreview {
+			return true
 		}
-		space = false
-		b.WriteRune(r)
-		n++
+		l.space = false
+		l.b.WriteRune(r)
+		l.n++
 	}
-	return b.String(), false
+	return false
 }

@@ -17,7 +17,7 @@ func TestBeginMakesThePreview(t *testing.T) {
 		for range r.IntN(200) {
 			text.WriteString(pieces[r.IntN(len(pieces))])
 		}
-		want := summary(text.String())
+		want := summary([]byte(text.String()))
 		var b begin
 		for rest := text.String(); rest != ""; {
 			n := min(1+r.IntN(500), len(rest))
@@ -27,7 +27,7 @@ func TestBeginMakesThePreview(t *testing.T) {
 			}
 			rest = rest[n:]
 		}
-		if got := summary(string(b.text)); got != want {
+		if got := summary(b.text); got != want {
 			t.Fatalf("%q\nis previewed as %q\nwant          %q", text.String(), got, want)
 		}
 	}
