@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -37,6 +38,7 @@ import (
 //	R: 1 2       these numbers rise
 //	TLS:         the client begins TLS
 //
+// $me is the account's address, $plain what AUTHENTICATE PLAIN wants of it.
 // A connection is logged in under TLS when it is first used, unless the dialog
 // has a line "plain:" or "tls:" (not logged in) before. In an expected line
 // {{…}} is a regular expression, <<name:…>> one whose match $name stands for
@@ -63,6 +65,7 @@ func TestDialogs(t *testing.T) {
 				}
 				d.account = h.person(t)
 				d.vars["me"] = string(d.account.Address)
+				d.vars["plain"] = base64.StdEncoding.EncodeToString([]byte("\x00" + string(d.account.Address) + "\x00" + password))
 				d.play(file)
 			})
 		}
