@@ -379,6 +379,10 @@ func (d *dialog) outside(args []string) error {
 		_, err = store.ChangeAccount(ctx, d.account.Address, func(a *mailbox.Account) error { a.Hidden = args[2:]; return nil })
 	case "delete":
 		err = store.DeleteFolder(ctx, id, args[1])
+	case "quota": // in KB
+		_, err = store.ChangeAccount(ctx, d.account.Address, func(a *mailbox.Account) error { a.Quota = int64(uids[0]) << 10; return nil })
+	case "restrict": // to app passwords
+		_, err = store.ChangeAccount(ctx, d.account.Address, func(a *mailbox.Account) error { a.AppOnly = true; return nil })
 	default:
 		return fmt.Errorf("unknown %s", args[0])
 	}
