@@ -122,6 +122,9 @@ func (s *session) resolve(to smtp.Path) (mailbox.Route, error) {
 	if to.Domain != "" {
 		var err error
 		if addr, err = mailbox.ParseAddress(to.String()); err != nil {
+			if s.ours(to.Domain) {
+				return mailbox.Route{}, errNoUser // a local part that nobody here can have
+			}
 			return mailbox.Route{}, errRelay // an address literal, or a name that DNS can't have
 		}
 	}
@@ -147,6 +150,15 @@ func (s *session) resolve(to smtp.Path) (mailbox.Route, error) {
 		}
 	}
 	return route, nil
+}
+
+// ours says whether a domain is one of this server.
+func (s *session) ours(domain string) bool {
+	addr, err := mailbox.ParseAddress("postmaster@" + domain)
+	if err == nil {
+		_, err = s.Store.Resolve(addr)
+	}
+	return err == nil
 }
 
 // hasRoom tells a full mailbox before the message comes. The commit counts
