@@ -45,10 +45,11 @@ func (p Path) String() string {
 	return local + "@" + p.Domain
 }
 
-// RFC 5321 4.5.3.1.1 to 4.5.3.1.3, in octets. The limit of a path is taken
-// with its brackets and without its source route.
+// RFC 5321 4.5.3.1.2 and 4.5.3.1.3, in octets. The limit of a path is taken
+// with its brackets and without its source route. A local part may be longer than
+// the 64 octets that everybody must take: those in which a list or a forwarder has
+// put a whole address are (VERP, SRS), and to refuse them would lose their mail.
 const (
-	maxLocal  = 64
 	maxDomain = 255
 	maxPath   = 256
 )
@@ -151,19 +152,10 @@ func parseLocal(s string) (local, rest string, err error) {
 			err = badPath("not a local part")
 		}
 	}
-	if err == nil && len(local) > maxLocal && !isRewritten(local) {
-		err = badPath("a local part longer than 64 octets")
-	}
 	if err == nil && !utf8.ValidString(local) {
 		err = badPath("not UTF-8")
 	}
 	return local, rest, err
-}
-
-// isRewritten tells a local part of the Sender Rewriting Scheme, which holds a whole
-// address, and may be longer than RFC 5321 4.5.3.1.1 makes everybody take.
-func isRewritten(local string) bool {
-	return len(local) > 5 && (strings.EqualFold(local[:5], "SRS0=") || strings.EqualFold(local[:5], "SRS1="))
 }
 
 func parseQuoted(s string) (local, rest string, err error) {
