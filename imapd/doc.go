@@ -15,4 +15,7 @@
 // session reads what changed. Messages pass through it as streams, never as a
 // whole in memory, and no store transaction is open while it writes to the
 // network. It refuses to take a password without TLS.
+//
+// What it promises, clause by clause, and the dialogs and tests that show it are listed
+// in testdata/README.md.
 package imapd
