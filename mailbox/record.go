@@ -94,11 +94,6 @@ func newZip() (*zstd.Encoder, error) {
 		zstd.WithAllLitEntropyCompression(true)) // base64 repeats nothing, and shrinks by a quarter
 }
 
-func newUnzip() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderDictRaw(dictionaryID, []byte(dictionary)), zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(2*chunkSize),
-		zstd.WithDecoderLowmem(true))
-}
-
 // seal packs one chunk of a message, appending to out what is to be stored. A
 // chunk that zstd does not make smaller by an eighth stays as it is.
 func seal(zip *zstd.Encoder, text, out []byte) (chunk, []byte) {
@@ -249,14 +244,14 @@ func (c chunk) verify(stored []byte) error {
 }
 
 // open checks one stored chunk and appends what it holds to b.
-func (c chunk) open(unzip *zstd.Decoder, b, stored []byte) ([]byte, error) {
+func (c chunk) open(unzip *unzipper, b, stored []byte) ([]byte, error) {
 	if err := c.verify(stored); err != nil {
 		return nil, err
 	}
 	if c.kind == chunkRaw {
 		return append(b, stored...), nil
 	}
-	b, err := unzip.DecodeAll(stored, b)
+	b, err := unzip.open(b, stored)
 	if err != nil {
 		return nil, fmt.Errorf("decompress a message: %w: %w", ErrCorrupt, err)
 	}

@@ -58,7 +58,7 @@ type Store struct {
 	spools     spoolRoom
 	delivering atomic.Int64 // messages that are in a pack and wait for their commit
 	zip        *zstd.Encoder
-	unzip      *zstd.Decoder
+	unzip      *unzipper
 	bodyID     atomic.Uint64 // of the last body
 	maxMessage atomic.Int64  // as Settings say
 	logins     *logins
