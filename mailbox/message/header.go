@@ -70,6 +70,15 @@ func ReadHeader(r io.Reader) (Header, error) {
 	return part.Header, nil
 }
 
+// HeaderOf is ReadHeader of a message that is in memory, of which the header is a
+// part.
+func HeaderOf(b []byte) Header {
+	p := parser{lines: linesOf(b), hit: none, budget: maxHeaders}
+	var part Part
+	p.header(&part)
+	return part.Header
+}
+
 // Raw is the header section as it came, with the blank line that ends it if
 // there is one. It must not be changed.
 func (h Header) Raw() []byte { return h.raw }

@@ -38,6 +38,24 @@ func checkInvariants(t *testing.T, data []byte) {
 	if fingerprint(p) != fingerprint(again) {
 		t.Fatal("the structure depends on how the reader chunks")
 	}
+	before := bytes.Clone(data)
+	inPlace := message.ParseBytes(data)
+	if fingerprint(p) != fingerprint(inPlace) {
+		t.Fatal("in memory the structure is another")
+	}
+	wholes := func(p *message.Part) (all []message.Header) {
+		for part := range p.All() {
+			all = append(all, part.Header)
+		}
+		return all
+	}
+	for i, h := range wholes(inPlace) {
+		checkSameHeader(t, h, wholes(p)[i])
+	}
+	checkSameHeader(t, message.HeaderOf(data), p.Header)
+	if !bytes.Equal(before, data) {
+		t.Fatal("parsing changed the message")
+	}
 
 	r := bytes.NewReader(data)
 	var text bytes.Buffer
@@ -70,6 +88,13 @@ func checkInvariants(t *testing.T, data []byte) {
 		if n, err := io.Copy(io.Discard, io.LimitReader(body, 1<<20)); err != nil || n > part.Size() {
 			t.Fatalf("decode: %d bytes from %d, %v", n, part.Size(), err)
 		}
+	}
+}
+
+func checkSameHeader(t *testing.T, got, want message.Header) {
+	t.Helper()
+	if !bytes.Equal(got.Raw(), want.Raw()) || got.Truncated() != want.Truncated() || !bytes.Equal(got.AppendText(nil), want.AppendText(nil)) {
+		t.Fatalf("in memory a header is %.200q instead of %.200q", got.Raw(), want.Raw())
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 type lines struct {
 	r        io.Reader
 	buf      []byte
+	memory   bool // all of the input is in buf
 	pos, end int
 	err      error // of r; io.EOF included
 
@@ -33,6 +34,13 @@ func newLines(r io.Reader) lines {
 		size = min(size, known.Len()+1) // and the end is seen
 	}
 	l := lines{r: r, buf: make([]byte, size), fresh: true}
+	l.piece = l.fill()
+	return l
+}
+
+// linesOf walks what is in memory.
+func linesOf(b []byte) lines {
+	l := lines{buf: b, memory: true, end: len(b), err: io.EOF, fresh: true}
 	l.piece = l.fill()
 	return l
 }
@@ -70,22 +78,20 @@ func (l *lines) advance() {
 func (l *lines) fill() []byte {
 	seen, idle := 0, 0
 	for {
-		if i := bytes.IndexByte(l.buf[l.pos+seen:l.end], '\n'); i >= 0 {
+		end := min(l.end, l.pos+window)
+		if i := bytes.IndexByte(l.buf[l.pos+seen:end], '\n'); i >= 0 {
 			return l.take(seen + i + 1)
 		}
-		seen = l.end - l.pos
-		if l.err != nil {
+		seen = end - l.pos
+		if l.err != nil || seen == window {
 			return l.take(seen)
 		}
 		if l.end == len(l.buf) {
-			switch {
-			case l.pos > 0:
+			if l.pos > 0 {
 				l.end = copy(l.buf, l.buf[l.pos:l.end])
 				l.pos = 0
-			case l.end < window:
+			} else {
 				l.buf = append(l.buf, make([]byte, min(len(l.buf), window-len(l.buf)))...)
-			default:
-				return l.take(seen)
 			}
 		}
 		n, err := l.r.Read(l.buf[l.end:])

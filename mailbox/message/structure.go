@@ -105,6 +105,12 @@ func Parse(r io.Reader) (*Part, error) {
 	return root, nil
 }
 
+// ParseBytes is Parse of a message that is in memory. The headers are parts of b.
+func ParseBytes(b []byte) *Part {
+	p := parser{lines: linesOf(b), hit: none, budget: maxHeaders}
+	return p.part(0, false)
+}
+
 // none is the level of a line that is no boundary.
 const none = -1
 
@@ -247,15 +253,21 @@ func (p *parser) header(part *Part) int64 {
 	part.Start = p.at
 	limit := min(maxHeader, p.budget)
 	raw, spans := p.scratch[:0], p.spans[:0]
+	if p.memory {
+		raw = p.buf[p.at:p.at:len(p.buf)]
+	}
 	inField, cut := false, false
 	loose, looseLF, looseRaw, looseCut := int64(none), int64(0), 0, false
 	ended := false
 	for p.piece != nil && p.hit == none && !ended {
 		line := p.piece
 		start, wasCut := len(raw), cut
-		if cut || len(line) > limit-start {
+		switch {
+		case cut || len(line) > limit-start:
 			cut = true
-		} else {
+		case p.memory:
+			raw = raw[:start+len(line)] // where it is
+		default:
 			raw = append(raw, line...)
 		}
 		switch {
@@ -289,9 +301,13 @@ func (p *parser) header(part *Part) int64 {
 		raw = raw[:looseRaw]
 	}
 	p.budget -= len(raw)
-	p.scratch, p.spans = raw, spans
+	p.spans = spans
 	part.Header = Header{cut: cut}
-	if len(raw) > 0 {
+	switch {
+	case p.memory:
+		part.Header.raw = raw[:len(raw):len(raw)]
+	case len(raw) > 0:
+		p.scratch = raw
 		part.Header.raw = append(make([]byte, 0, len(raw)), raw...)
 	}
 	if len(spans) > 0 {
