@@ -138,10 +138,17 @@ type Message struct {
 
 	mu     sync.Mutex
 	chunks []chunk // nil until the first read
-	whole  []byte  // the record, when it is small enough to be read at once
-	open   int     // the chunk that is in text
+	whole  []byte  // the record's chunks, when it is small enough to be read at once
+	open   int     // the chunk that is in text, counted from 1; 0 is none
 	text   []byte
-	buf    []byte // for the stored bytes of a chunk
+	room   room
+}
+
+// room is the memory that messages are read into. Whoever reads many hands it on
+// from one to the next.
+type room struct {
+	record []byte
+	text   []byte // a chunk; behind the prefix, if it is the first
 }
 
 // wholeRecord is the size up to which a record is read in one go.
@@ -180,7 +187,7 @@ func (m *Message) ReadAt(p []byte, off int64) (int, error) {
 func (m *Message) Rest() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.text, m.buf = nil, nil
+	m.open, m.text, m.room = 0, nil, room{}
 }
 
 // Reader reads the message from its start.
@@ -190,14 +197,43 @@ func (m *Message) Reader() *io.SectionReader { return io.NewSectionReader(m, 0, 
 func (m *Message) readBody(p []byte, off int64) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n, err := m.readPack(p, off)
+	if err := m.load(int(off / chunkSize)); err != nil {
+		return 0, err
+	}
+	return copy(p, m.text[off%chunkSize:]), nil
+}
+
+// bytes is all of the message, prefix and body, if it has no more than one chunk;
+// nil, without an error, if it has. It is good until the message's room is used
+// again.
+func (m *Message) bytes() ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.row.raw > chunkSize:
+		return nil, nil
+	case m.row.raw == 0:
+		return m.Prefix, nil
+	}
+	if err := m.load(0); err != nil {
+		return nil, err
+	}
+	return m.room.text, nil
+}
+
+// load sees to it that a chunk is in text.
+func (m *Message) load(i int) error {
+	if m.open == i+1 {
+		return nil
+	}
+	err := m.readChunk(i)
 	for errors.Is(err, errPackGone) {
 		if err = m.find(); err == nil {
-			n, err = m.readPack(p, off)
+			err = m.readChunk(i)
 		}
 	}
 	m.s.damaged(m.Body, m.row, err)
-	return n, err
+	return err
 }
 
 // find looks for the body again after its pack was removed: the message was
@@ -214,34 +250,17 @@ func (m *Message) find() error {
 	if err == nil && m.row.pack == gone {
 		err = fmt.Errorf("pack %d is missing: %w", gone, ErrCorrupt)
 	}
-	m.chunks, m.whole, m.text = nil, nil, nil
+	m.chunks, m.whole, m.open = nil, nil, 0
 	return err
 }
 
-func (m *Message) readPack(p []byte, off int64) (int, error) {
-	if m.chunks == nil {
-		if err := m.readHead(); err != nil {
-			return 0, err
-		}
-	}
-	i := int(off / chunkSize)
-	if m.text == nil || m.open != i {
-		if err := m.readChunk(i); err != nil {
-			return 0, err
-		}
-	}
-	at := int(off % chunkSize)
-	if at >= len(m.text) {
-		return 0, fmt.Errorf("a message is shorter than its row says: %w", ErrCorrupt)
-	}
-	return copy(p, m.text[at:]), nil
-}
-
 func (m *Message) readHead() error {
-	b := make([]byte, m.row.head)
+	length := m.row.head
 	if total := m.row.head + m.row.stored; total <= wholeRecord {
-		b = make([]byte, total)
+		length = total
 	}
+	b := slices.Grow(m.room.record[:0], int(length))[:length]
+	m.room.record = b
 	if err := m.s.packs.readAt(m.row.pack, b, m.row.offset); err != nil {
 		return fmt.Errorf("read a message from pack %d: %w", m.row.pack, err)
 	}
@@ -256,13 +275,18 @@ func (m *Message) readHead() error {
 	if m.chunks == nil {
 		m.chunks = []chunk{}
 	}
-	if int64(len(b)) > m.row.head {
+	if length > m.row.head {
 		m.whole = b[m.row.head:]
 	}
 	return nil
 }
 
 func (m *Message) readChunk(i int) error {
+	if m.chunks == nil {
+		if err := m.readHead(); err != nil {
+			return err
+		}
+	}
 	if i >= len(m.chunks) {
 		return fmt.Errorf("a message is shorter than its row says: %w", ErrCorrupt)
 	}
@@ -275,17 +299,26 @@ func (m *Message) readChunk(i int) error {
 	if m.whole != nil {
 		stored = m.whole[off : off+c.stored]
 	} else {
-		m.buf = slices.Grow(m.buf[:0], int(c.stored))
-		stored = m.buf[:c.stored]
+		stored = slices.Grow(m.room.record[:0], int(c.stored))[:c.stored]
+		m.room.record = stored
 		if err := m.s.packs.readAt(m.row.pack, stored, m.row.offset+m.row.head+off); err != nil {
 			return fmt.Errorf("read a message from pack %d: %w", m.row.pack, err)
 		}
 	}
-	text, err := c.open(m.s.unzip, m.text[:0], stored)
+	m.open = 0
+	before := m.room.text[:0]
+	if i == 0 {
+		before = append(before, m.Prefix...)
+	}
+	text, err := c.open(m.s.unzip, before, stored)
 	if err != nil {
-		m.text = nil
 		return fmt.Errorf("pack %d at %d: %w", m.row.pack, m.row.offset, err)
 	}
-	m.text, m.open = text, i
+	m.room.text = text
+	m.text = text[len(before):]
+	if int64(len(m.text)) < min(chunkSize, m.row.raw-int64(i)*chunkSize) {
+		return fmt.Errorf("a message is shorter than its row says: %w", ErrCorrupt)
+	}
+	m.open = i + 1
 	return nil
 }

@@ -3,7 +3,7 @@ package mailbox
 import (
 	"bytes"
 	"errors"
-	"strings"
+	"io"
 
 	"roost/mailbox/message"
 )
@@ -17,7 +17,19 @@ type candidate struct {
 	msg    *Message
 	fields *message.Header
 	part   *message.Part
-	header string // folded
+	body   io.ReaderAt // what part is of
+
+	// Memory that one after the other uses.
+	header []byte
+	folded []byte // the header's text; empty until it is asked for
+}
+
+// next goes on to a message that was opened.
+func (c *candidate) next(run *searchRun, e Entry, m *Message) {
+	if c.msg != nil {
+		m.room = c.msg.room
+	}
+	*c = candidate{run: run, entry: e, msg: m, header: c.header, folded: c.folded[:0]}
 }
 
 func (c *candidate) holds(q *Query) (bool, error) {
@@ -37,12 +49,6 @@ func (c *candidate) leaf(q *Query) (truth, error) {
 	if q.cost == costEntry {
 		return q.byEntry(c.run.folder, c.entry), nil
 	}
-	if c.msg == nil {
-		var err error
-		if c.msg, err = c.run.s.OpenMessage(c.run.id, c.run.folder.ID, c.entry.UID); err != nil {
-			return no, err
-		}
-	}
 	if q.cost == costRow {
 		return q.byRow(&c.msg.Facts, c.run.now), nil
 	}
@@ -53,17 +59,15 @@ func (c *candidate) leaf(q *Query) (truth, error) {
 		}
 		return truthOf(fieldHas(h, q)), nil
 	}
-	if c.part == nil {
-		var err error
-		if c.part, err = message.Parse(c.msg.Reader()); err != nil {
-			return no, err
-		}
+	if err := c.parse(); err != nil {
+		return no, err
 	}
 	if q.Test == TestText {
-		if c.header == "" {
-			c.header = message.Fold(string(c.part.Header.AppendText(nil)))
+		if len(c.folded) == 0 {
+			c.header = c.part.Header.AppendText(c.header[:0])
+			c.folded = message.AppendFold(c.folded, c.header)
 		}
-		if strings.Contains(c.header, q.Text) {
+		if bytes.Contains(c.folded, []byte(q.Text)) {
 			return yes, nil
 		}
 	}
@@ -76,8 +80,14 @@ func (c *candidate) head() (message.Header, error) {
 		return c.part.Header, nil
 	}
 	if c.fields == nil {
-		h, err := message.ReadHeader(c.msg.Reader())
+		b, err := c.msg.bytes()
 		if err != nil {
+			return message.Header{}, err
+		}
+		var h message.Header
+		if b != nil {
+			h = message.HeaderOf(b)
+		} else if h, err = message.ReadHeader(c.msg.Reader()); err != nil {
 			return h, err
 		}
 		c.fields = &h
@@ -85,11 +95,28 @@ func (c *candidate) head() (message.Header, error) {
 	return *c.fields, nil
 }
 
+// parse reads the message's structure.
+func (c *candidate) parse() error {
+	if c.part != nil {
+		return nil
+	}
+	b, err := c.msg.bytes()
+	switch {
+	case err != nil:
+	case b != nil:
+		c.part, c.body = message.ParseBytes(b), bytes.NewReader(b)
+	default:
+		c.body = c.msg
+		c.part, err = message.Parse(c.msg.Reader())
+	}
+	return err
+}
+
 // inBody looks through the body's text, no further than to the first hit.
 func (c *candidate) inBody(text string) (truth, error) {
 	f := finder{text: []byte(text)}
 	w := message.FoldWriter{W: &f}
-	err := c.part.WriteText(&w, c.msg, maxSearchText)
+	err := c.part.WriteText(&w, c.body, maxSearchText)
 	if err == nil || errors.Is(err, message.ErrTooLong) {
 		err = w.Close()
 	}

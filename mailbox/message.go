@@ -305,3 +305,39 @@ func (s *Store) OpenMessage(id AccountID, folder FolderID, uid UID) (*Message, e
 	}
 	return m, nil
 }
+
+// openMessages opens several at once, of which it reads no more than the row and the
+// prefix. Of one that OpenMessage would not open, errs has its error.
+func (s *Store) openMessages(id AccountID, folder FolderID, entries []Entry) (all []Message, errs []error, err error) {
+	all, errs = make([]Message, len(entries)), make([]error, len(entries))
+	err = s.view(func(tx *tx) error {
+		rows, views := tx.walk(bFacts, id, folder), tx.walk(bViews, id, folder)
+		bodies := bodyWalk{c: tx.Bucket(bBodies).Cursor()}
+		var prefixes []byte
+		for i, e := range entries {
+			m := &all[i]
+			m.s = s
+			v := rows.at(e.UID)
+			if v == nil || isGone(v) {
+				errs[i] = faultf(ErrNotFound, "the message was expunged")
+				continue
+			}
+			var view Facts
+			m.Facts, errs[i] = parseRow(rows.k, v)
+			if errs[i] == nil {
+				errs[i] = view.parseView(views.at(e.UID))
+			}
+			if errs[i] == nil {
+				errs[i] = tx.quarantined(m.Body)
+			}
+			if errs[i] == nil {
+				m.row, errs[i] = parseBodyRow(bodies.at(m.Body))
+			}
+			start := len(prefixes)
+			prefixes = append(prefixes, view.Prefix...)
+			m.Prefix = prefixes[start:len(prefixes):len(prefixes)]
+		}
+		return nil
+	})
+	return all, errs, err
+}

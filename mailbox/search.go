@@ -164,12 +164,20 @@ func (r *searchRun) known(_ context.Context, part []Entry) (out []verdict, err e
 
 // read opens messages and decides what is left.
 func (r *searchRun) read(ctx context.Context, part []Entry) (out []verdict, err error) {
-	for _, e := range part {
+	messages, errs, err := r.s.openMessages(r.id, r.folder.ID, part)
+	if err != nil {
+		return nil, err
+	}
+	var c candidate
+	for i, e := range part {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		c := candidate{run: r, entry: e}
-		ok, err := c.holds(&r.q)
+		ok, err := false, errs[i]
+		if err == nil {
+			c.next(r, e, &messages[i])
+			ok, err = c.holds(&r.q)
+		}
 		switch {
 		case errors.Is(err, ErrNotFound): // expunged while the search went on
 		case errors.Is(err, ErrCorrupt):
