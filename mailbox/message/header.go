@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"strings"
+	"unicode/utf8"
 )
 
 // Header is one header section: its fields in order, with their exact bytes.
@@ -195,8 +196,31 @@ func (h Header) AppendText(b []byte) []byte {
 	for f := range h.Fields() {
 		b = append(b, f.name()...)
 		b = append(b, ':', ' ')
-		b = append(b, f.Text()...)
+		b = f.appendText(b)
 		b = append(b, '\n')
+	}
+	return b
+}
+
+// appendText appends Text. In most fields there is nothing to decode.
+func (f Field) appendText(b []byte) []byte {
+	start := len(b)
+	for rest := f.Raw[f.colon+1:]; len(rest) > 0; {
+		l := rest
+		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+			l, rest = rest[:i], rest[i+1:]
+		} else {
+			rest = nil
+		}
+		if l = bytes.Trim(l, " \t\r\x00"); len(l) > 0 && len(b) > start {
+			b = append(b, ' ')
+		}
+		b = append(b, l...)
+	}
+	for i, c := range b[start:] {
+		if c >= utf8.RuneSelf || c == 0 || c == '\r' || c == '?' && i > 0 && b[start+i-1] == '=' {
+			return append(b[:start], f.Text()...)
+		}
 	}
 	return b
 }

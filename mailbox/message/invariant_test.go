@@ -51,6 +51,7 @@ func checkInvariants(t *testing.T, data []byte) {
 	}
 	for i, h := range wholes(inPlace) {
 		checkSameHeader(t, h, wholes(p)[i])
+		checkHeaderText(t, h)
 	}
 	checkSameHeader(t, message.HeaderOf(data), p.Header)
 	if !bytes.Equal(before, data) {
@@ -88,6 +89,18 @@ func checkInvariants(t *testing.T, data []byte) {
 		if n, err := io.Copy(io.Discard, io.LimitReader(body, 1<<20)); err != nil || n > part.Size() {
 			t.Fatalf("decode: %d bytes from %d, %v", n, part.Size(), err)
 		}
+	}
+}
+
+// checkHeaderText checks that the text of a header is that of its fields.
+func checkHeaderText(t *testing.T, h message.Header) {
+	t.Helper()
+	var want []byte
+	for f := range h.Fields() {
+		want = append(want, f.Name()+": "+f.Text()+"\n"...)
+	}
+	if got := h.AppendText(nil); !bytes.Equal(got, want) {
+		t.Fatalf("the text of a header is %.300q instead of %.300q", got, want)
 	}
 }
 
