@@ -10,9 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"roost/mta/dns/dnstest"
-
+	"github.com/emersion/go-msgauth/authres"
 	"gopkg.in/yaml.v3"
+
+	"roost/mta/dns/dnstest"
 )
 
 // suite is one part of the published test suite of RFC 7208.
@@ -77,11 +78,34 @@ func TestPublishedSuite(t *testing.T) {
 			if got := string(v.MailFrom.Result); !slices.Contains(c.Result, got) && differs[name] == "" {
 				t.Errorf("%s: %s: got %s (%s), want %s", s.Description, name, got, v.MailFrom.Reason, c.Result)
 			}
+			told(t, name, v)
 		}
 	}
 	if cases < 200 {
 		t.Errorf("the suite has only %d cases", cases)
 	}
+}
+
+// told holds that the Authentication-Results field has the result, where a program
+// looks for it.
+func told(t *testing.T, name string, v *Verdict) {
+	t.Helper()
+	header := v.Header("mx.example.org")
+	value := strings.TrimPrefix(strings.ReplaceAll(header, "\r\n", ""), "Authentication-Results: ")
+	id, results, err := authres.Parse(value)
+	if err != nil || id != "mx.example.org" {
+		t.Errorf("%s: %q: %q, %v", name, header, id, err)
+	}
+	want := v.MailFrom.Result
+	if v.Null {
+		want = v.Hello.Result
+	}
+	for _, r := range results {
+		if spf, ok := r.(*authres.SPFResult); ok && string(spf.Value) == string(want) && (spf.From != "" || v.Null || v.MailFrom.Domain == "") {
+			return
+		}
+	}
+	t.Errorf("%s: %q does not tell %s", name, header, want)
 }
 
 // zone is the suite's zone as zone text. What times out there is answered with
