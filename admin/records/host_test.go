@@ -6,7 +6,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,15 +147,4 @@ func TestCheckHostEnds(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestReversed(t *testing.T) {
-	for text, want := range map[string]string{
-		"192.0.2.99":  "99.2.0.192",
-		"2001:db8::1": "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2",
-	} {
-		if got := reversed(netip.MustParseAddr(text)); got != want {
-			t.Errorf("%s: %s", text, got)
-		}
-	}
 }
