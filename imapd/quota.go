@@ -88,7 +88,8 @@ func (s *session) writeQuota() error {
 	return nil
 }
 
-// deletedStorage sums the sizes of the messages that EXPUNGE would remove.
+// deletedStorage sums the sizes of the messages that EXPUNGE would remove, in the unit of
+// STORAGE: the example of RFC 9208 has 8 for four messages.
 func deletedStorage(s *session, f *mailbox.Folder) (uint64, error) {
 	if f.Deleted == 0 {
 		return 0, nil
@@ -108,5 +109,5 @@ func deletedStorage(s *session, f *mailbox.Folder) (uint64, error) {
 		sum += uint64(m.Size)
 		return nil
 	})
-	return sum, err
+	return (sum + 1023) / 1024, err
 }
