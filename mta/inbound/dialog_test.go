@@ -207,7 +207,11 @@ func (p *post) player() *smtptest.Player {
 				for _, r := range o.Recipients {
 					to = append(to, r.Address)
 				}
-				got = append(got, fmt.Sprintf("<%s> to %s at %s", o.From, strings.Join(to, ","), o.Domain))
+				line := fmt.Sprintf("<%s> to %s at %s", o.From, strings.Join(to, ","), o.Domain)
+				if o.RequireTLS {
+					line += " REQUIRETLS"
+				}
+				got = append(got, line)
 			}
 			if !regexp.MustCompile("^" + arg + "$").MatchString(strings.Join(got, "; ")) {
 				p.t.Errorf("outbox has %q, want %q", got, arg)
