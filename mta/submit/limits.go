@@ -86,7 +86,7 @@ func sentence(err error) string {
 // freeze keeps the device from sending, and tells its owner. It gives the reply to
 // the message that was one too many.
 func (m *submission) freeze(ctx context.Context, b *mailbox.Burst) error {
-	name, err := m.deviceName()
+	name, err := m.deviceName(m.caller)
 	if err != nil {
 		return err
 	}
@@ -114,17 +114,17 @@ func (m *submission) freeze(ctx context.Context, b *mailbox.Burst) error {
 }
 
 // deviceName is how the owner calls the password that was used.
-func (m *submission) deviceName() (string, error) {
-	if m.device == "" {
+func (s *session) deviceName(who caller) (string, error) {
+	if who.device == "" {
 		return "the account's own password", nil
 	}
-	all, err := m.Store.Devices(m.account.Address)
+	all, err := s.Store.Devices(who.account.Address)
 	for _, d := range all {
-		if d.ID == m.device {
+		if d.ID == who.device {
 			return d.Name, err
 		}
 	}
-	return m.device, err
+	return who.device, err
 }
 
 // notice tells the owner of a device that it may not send any more.

@@ -83,7 +83,7 @@ func (s *session) door(who *caller) sasl.Door {
 	d := sasl.Door{Login: func(ctx context.Context, name, password string) error {
 		found, err := s.Store.LoginToSend(ctx, s.conn.Peer(), name, password)
 		who.is(found)
-		return s.refusal(err)
+		return s.refuseLogin(name, found, err)
 	}}
 	takes, err := s.Store.TakesProofs()
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *session) door(who *caller) sasl.Door {
 		Prove: func(ctx context.Context, name string, p sasl.Proof) ([]byte, error) {
 			found, key, err := s.Store.LoginProofToSend(ctx, s.conn.Peer(), name, p)
 			who.is(found)
-			return key, s.refusal(err)
+			return key, s.refuseLogin(name, found, err)
 		},
 	}
 	if c := s.conn.Channel(); c != nil {

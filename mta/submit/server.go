@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"sync"
 
 	"roost/mailbox"
 	"roost/mta/msgauth"
@@ -39,6 +40,7 @@ type Server struct {
 	opt     Options
 	smtp    *smtp.Server
 	keyring msgauth.Keyring
+	notes   notes
 }
 
 // New makes a Server.
@@ -46,10 +48,10 @@ func New(opt Options) *Server {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opt: opt}
+	s := &Server{opt: opt, notes: notes{due: make(chan mailbox.Line, 100)}}
 	s.smtp = smtp.NewServer(smtp.Options{
 		NewSession: func(_ context.Context, c *smtp.Conn) (smtp.Session, error) {
-			return &session{Options: &s.opt, keyring: &s.keyring, conn: c}, nil
+			return &session{Options: &s.opt, keyring: &s.keyring, notes: &s.notes, conn: c}, nil
 		},
 		Hostname: opt.Hostname,
 		TLS:      opt.TLS,
@@ -63,5 +65,10 @@ func New(opt Options) *Server {
 // commands finish, closes every connection within four seconds, waits for every
 // goroutine and returns nil.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	stop := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() { s.write(stop) })
+	defer writing.Wait()
+	defer close(stop)
 	return s.smtp.Serve(ctx, l)
 }

@@ -16,6 +16,7 @@ import (
 type session struct {
 	*Options
 	keyring *msgauth.Keyring
+	notes   *notes
 	conn    *smtp.Conn
 	caller  // account with ID 0: nobody is logged in
 
@@ -55,6 +56,14 @@ func notYours(where string, who smtp.Path, a mailbox.Account) error {
 // Mail opens a transaction for those who are logged in, in their own name or
 // in nobody's: "<>" is what receipts come from (RFC 8098 3).
 func (s *session) Mail(_ context.Context, from smtp.Path, p smtp.MailParams) error {
+	err := s.mail(from, p)
+	if err != nil {
+		s.refuse(s.caller, err, mailbox.Line{From: from.String(), Size: p.Size})
+	}
+	return err
+}
+
+func (s *session) mail(from smtp.Path, p smtp.MailParams) error {
 	if s.account.ID == 0 {
 		return errNeedLogin
 	}
@@ -99,6 +108,14 @@ func (s *session) own(where string, p smtp.Path) (smtp.Path, mailbox.Address, er
 
 // Rcpt resolves a recipient, so that a slip in a local address shows at once.
 func (s *session) Rcpt(_ context.Context, to smtp.Path, p smtp.RcptParams) error {
+	err := s.rcpt(to, p)
+	if err != nil {
+		s.refuse(s.caller, err, mailbox.Line{From: s.from.String(), To: []string{to.String()}, Size: s.params.Size})
+	}
+	return err
+}
+
+func (s *session) rcpt(to smtp.Path, p smtp.RcptParams) error {
 	addr := mailbox.Postmaster
 	if to.Domain != "" {
 		var err error
