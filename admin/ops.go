@@ -39,6 +39,9 @@ func Ops() []Op {
 		op("sending show", "Show how much an account may send, has sent, and which of its devices are frozen.", Self, sendingShow),
 		op("sending set", "Set how much may be sent in 24 hours, by an account or by all.", Administrator, sendingSet),
 
+		op("reception show", "Show how much one address may bring in an hour.", Administrator, receptionShow),
+		op("reception set", "Set how much one address may bring in an hour.", Administrator, receptionSet),
+
 		op("alias add", "Make an address whose mail goes to others.", Administrator, aliasAdd),
 		op("alias set", "Give an alias other targets, or another last day.", Administrator, aliasSet),
 		op("alias list", "List the aliases.", Administrator, aliasList),
@@ -100,6 +103,8 @@ func About(noun string) string {
 		return "App passwords: one secret for each device or program."
 	case "sending":
 		return "How much accounts may send to other domains."
+	case "reception":
+		return "How much other servers may bring."
 	case "alias":
 		return "Addresses whose mail goes to accounts."
 	case "rule":

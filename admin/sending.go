@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -25,20 +26,15 @@ type Sending struct {
 
 // Frozen is a device that may not send, as it suddenly wanted to send much.
 type Frozen struct {
-	Device string    `json:"device"` // its id; empty: the account's own password
-	Name   string    `json:"name"`
-	Since  time.Time `json:"since"`
-	Why    string    `json:"why"`
+	Account string    `json:"account"`
+	Device  string    `json:"device"` // its id; empty: the account's own password
+	Name    string    `json:"name"`
+	Since   time.Time `json:"since"`
+	Why     string    `json:"why"`
 }
 
 // Text is a line for each.
 func (s Sending) Text(w io.Writer, _ any) error {
-	most := func(n int) string {
-		if n == 0 {
-			return "no limit"
-		}
-		return "at most " + strconv.Itoa(n)
-	}
 	var b strings.Builder
 	if s.Account == "" {
 		fmt.Fprintf(&b, "messages in 24 hours: %s\nnew recipients in 24 hours: %s\n", most(s.Most), most(s.MostNew))
@@ -50,7 +46,7 @@ func (s Sending) Text(w io.Writer, _ any) error {
 		fmt.Fprintf(&b, "counted anew: %s\n", s.Until.Format("2006-01-02 15:04 UTC"))
 	}
 	for _, f := range s.Frozen {
-		fmt.Fprintf(&b, "frozen: %s, since %s: %s\n", f.Name, f.Since.Format("2006-01-02 15:04 UTC"), f.Why)
+		fmt.Fprintf(&b, "%s\n", f)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -104,7 +100,7 @@ func frozen(o *Office, account mailbox.Account) ([]Frozen, error) {
 				name = d.Name
 			}
 		}
-		list = append(list, Frozen{f.Device, name, f.Since, f.Why})
+		list = append(list, Frozen{string(account.Address), f.Device, name, f.Since, f.Why})
 	}
 	return list, err
 }
@@ -124,25 +120,7 @@ func (sendingSetArgs) Help() string {
 
 func sendingSet(ctx context.Context, o *Office, a *sendingSetArgs) (Sending, error) {
 	change := func(l *mailbox.SendLimits) error {
-		for _, f := range []struct {
-			text string
-			n    *int
-		}{{a.Messages, &l.Messages}, {a.Recipients, &l.Strangers}} {
-			switch {
-			case f.text == "":
-			case strings.EqualFold(f.text, none):
-				*f.n = -1
-			case strings.EqualFold(f.text, "default"):
-				*f.n = 0
-			default:
-				n, err := strconv.Atoi(f.text)
-				if err != nil || n < 1 || n > 1_000_000 {
-					return errorf(Invalid, "%q is not a number from 1 to 1000000, and neither none nor default", f.text)
-				}
-				*f.n = n
-			}
-		}
-		return nil
+		return errors.Join(setLimit(&l.Messages, a.Messages), setLimit(&l.Strangers, a.Recipients))
 	}
 	if a.Messages == "" && a.Recipients == "" {
 		return Sending{}, errorf(Invalid, "say what to set: --messages, --new-recipients")
@@ -160,6 +138,38 @@ func sendingSet(ctx context.Context, o *Office, a *sendingSetArgs) (Sending, err
 		return Sending{}, err
 	}
 	return sendingShow(ctx, o, &sendingShowArgs{a.Account})
+}
+
+// setLimit reads a limit as people give it, and leaves it where they do not: none is
+// less than 0, default is 0.
+func setLimit(n *int, text string) error {
+	switch {
+	case text == "":
+	case strings.EqualFold(text, none):
+		*n = -1
+	case strings.EqualFold(text, "default"):
+		*n = 0
+	default:
+		given, err := strconv.Atoi(text)
+		if err != nil || given < 1 || given > 1_000_000 {
+			return errorf(Invalid, "%q is not a number from 1 to 1000000, and neither none nor default", text)
+		}
+		*n = given
+	}
+	return nil
+}
+
+// most tells of a limit, 0 being none.
+func most(n int) string {
+	if n == 0 {
+		return "no limit"
+	}
+	return "at most " + strconv.Itoa(n)
+}
+
+// String is the same wherever it is told.
+func (f Frozen) String() string {
+	return fmt.Sprintf("Sending is frozen for %s of %s since %s: %s", f.Name, f.Account, f.Since.Format("2006-01-02 15:04 UTC"), f.Why)
 }
 
 type unfreezeArgs struct {

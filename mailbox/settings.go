@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"cmp"
 	"context"
 	"slices"
 )
@@ -25,6 +26,9 @@ type Settings struct {
 	// Sending is how much each account may send.
 	Sending SendLimits `json:"sending,omitzero"`
 
+	// Reception is how much other servers may bring.
+	Reception ReceptionLimits `json:"reception,omitzero"`
+
 	// BlockLists are the zones of DNS block lists (RFC 5782) that are asked about who
 	// brings mail which nothing else has decided, at most MaxBlockLists; none: no list
 	// is asked. What they have goes into Junk, or is refused.
@@ -36,6 +40,27 @@ type Settings struct {
 	JournalDays  int `json:"journal_days,omitempty"`  // that lines of the journal are kept; 0 is 180
 	JunkDays     int `json:"junk_days,omitempty"`     // that messages stay in \Junk; 0 is 30
 	TrashDays    int `json:"trash_days,omitempty"`    // in \Trash; 0 is 30
+}
+
+// ReceptionLimits are how much one client may bring within an hour. Of each: 0 is the
+// default; less than 0 is no limit. A network has four times as much, and so has who
+// lately brought mail of an author whom a recipient knows.
+type ReceptionLimits struct {
+	Messages   int `json:"messages,omitempty"`
+	Recipients int `json:"recipients,omitempty"`
+}
+
+// The limits unless the settings say otherwise. They are far above what a server that
+// writes to a few hundred people ever sends, and far below what fills a disk
+// unnoticed.
+const (
+	HourlyMessages   = 600
+	HourlyRecipients = 3000
+)
+
+// ReceptionLimits gives the limits that hold.
+func (v *Settings) ReceptionLimits() ReceptionLimits {
+	return ReceptionLimits{cmp.Or(v.Reception.Messages, HourlyMessages), cmp.Or(v.Reception.Recipients, HourlyRecipients)}
 }
 
 // MaxBlockLists bounds the block lists, all of which are asked about a message.

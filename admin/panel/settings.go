@@ -10,7 +10,7 @@ import (
 // settings is what holds for the whole server.
 func settings(v *visit) error {
 	answered, err := v.act(acts{"host set": stay, "relay set": stay, "relay remove": stay, "certificate retry": stay,
-		"allow": stay, "block": stay, "rule remove": stay, "retention set": stay, "lockout lift": stay, "sending set": stay,
+		"allow": stay, "block": stay, "rule remove": stay, "retention set": stay, "lockout lift": stay, "sending set": stay, "reception set": stay,
 		"blocklist set": stay, "blocklist check": stay})
 	if answered || err != nil {
 		return err
@@ -37,6 +37,8 @@ func settings(v *visit) error {
 		Allow, Block form
 		Sending      admin.Sending
 		Limits       form
+		Reception    admin.Reception
+		Bring        form
 		BlockLists   admin.BlockLists
 		Lists        form
 		Retention    admin.Retention
@@ -81,6 +83,12 @@ func settings(v *visit) error {
 		return err
 	}
 	if page.Limits, err = v.form("sending set", "Save", "account", ""); err != nil {
+		return err
+	}
+	if page.Reception, err = ask[admin.Reception](v, "reception show"); err != nil {
+		return err
+	}
+	if page.Bring, err = v.form("reception set", "Save"); err != nil {
 		return err
 	}
 	if page.BlockLists, err = ask[admin.BlockLists](v, "blocklist show"); err != nil {

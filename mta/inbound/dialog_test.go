@@ -53,8 +53,6 @@ func TestDialogs(t *testing.T) {
 				t.Parallel()
 				var opt inbound.Options
 				client := options["client"]
-				opt.MessagesPerHour, _ = strconv.Atoi(options["messages"])
-				opt.RecipientsPerHour, _ = strconv.Atoi(options["recipients"])
 				if proxy, err := netip.ParsePrefix(options["proxy"]); err == nil {
 					opt.Proxies = []netip.Prefix{proxy}
 				}
@@ -62,6 +60,9 @@ func TestDialogs(t *testing.T) {
 					opt.Resolver = dnstest.NewMemory(t, zone).Resolver()
 				}
 				p := newPostWith(t, t.TempDir(), mailbox.Options{MaxMessage: 200000}, opt, client)
+				messages, _ := strconv.Atoi(options["messages"])
+				recipients, _ := strconv.Atoi(options["recipients"])
+				p.limit(messages, recipients)
 				p.player().Play(t, "S: 220 ...\nEHLO\n"+string(f.Data))
 			})
 		}

@@ -265,6 +265,18 @@ func (p *post) say(message string) (reply string) {
 	return reply
 }
 
+// limit sets how much one client may bring.
+func (p *post) limit(messages, recipients int) {
+	p.t.Helper()
+	err := p.store.ChangeSettings(p.t.Context(), func(v *mailbox.Settings) error {
+		v.Reception = mailbox.ReceptionLimits{Messages: messages, Recipients: recipients}
+		return nil
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // TestBytes holds what a message looks like in the mailbox: trace fields in
 // front, then what was sent, as it was sent.
 func TestBytes(t *testing.T) {

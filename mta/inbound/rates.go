@@ -13,16 +13,10 @@ import (
 	"roost/mta/smtp"
 )
 
-// Limits on what one client sends us. They are far above what a server that
-// writes to a few hundred people ever sends, and far below what fills a disk
-// unnoticed.
+// Limits on what one client sends us. The settings have those for one address in a
+// window: an IPv4 address, or a /64 in IPv6, as one host has a whole one.
 const (
 	rateWindow = time.Hour
-
-	// In a window, from one address: an IPv4 address, or a /64 in IPv6, as one
-	// host has a whole one.
-	defaultMessages   = 600
-	defaultRecipients = 3000
 
 	networkFactor = 4 // for a /24 in IPv4, a /48 in IPv6
 	knownFactor   = 4 // for who brought mail of a known author
@@ -40,7 +34,7 @@ const (
 // window begins with the first MAIL in it. All is kept in memory alone: a restart
 // forgets it. Loopback is not counted.
 type rates struct {
-	messages, recipients int // for an address; below 0: no limit
+	limits func() mailbox.ReceptionLimits // for an address
 
 	mu  sync.Mutex
 	by  map[netip.Prefix]*list.Element // of age
@@ -75,14 +69,8 @@ func (e *excess) String() string {
 	return fmt.Sprintf("More than %d %s in an hour from %s; come back at %s", e.limit, e.what, who, until.Format("15:04 UTC"))
 }
 
-func newRates(messages, recipients int) *rates {
-	if messages == 0 {
-		messages = defaultMessages
-	}
-	if recipients == 0 {
-		recipients = defaultRecipients
-	}
-	return &rates{messages: messages, recipients: recipients, by: map[netip.Prefix]*list.Element{}}
+func newRates(limits func() mailbox.ReceptionLimits) *rates {
+	return &rates{limits: limits, by: map[netip.Prefix]*list.Element{}}
 }
 
 // counted gives the address and the network that a client is counted as, none
@@ -133,11 +121,12 @@ func (w *window) full(n, limit int, what string, network bool) *excess {
 
 // mail says whether a client may begin one more message; nil: it may.
 func (r *rates) mail(peer netip.Addr) *excess {
+	limit := r.limits().Messages
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, who := range counted(peer) {
 		w := r.window(who)
-		if e := w.full(w.messages, r.messages, "messages", i > 0); e != nil {
+		if e := w.full(w.messages, limit, "messages", i > 0); e != nil {
 			return e
 		}
 	}
@@ -155,12 +144,13 @@ func (r *rates) data(peer netip.Addr) {
 
 // rcpt counts a recipient, unless it is one too many.
 func (r *rates) rcpt(peer netip.Addr) *excess {
+	limit := r.limits().Recipients
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := counted(peer)
 	for i, who := range all {
 		w := r.window(who)
-		if e := w.full(w.recipients, r.recipients, "recipients", i > 0); e != nil {
+		if e := w.full(w.recipients, limit, "recipients", i > 0); e != nil {
 			return e
 		}
 	}

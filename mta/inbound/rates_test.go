@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"roost/mailbox"
 )
 
 // TestRates: each step is a number of messages, and how many of them are taken
@@ -35,7 +37,7 @@ func TestRates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRates(10, 15)
+				r := ratesOf(10, 15)
 				for _, s := range steps {
 					time.Sleep(s.after)
 					peer := netip.MustParseAddr(s.from)
@@ -64,7 +66,7 @@ func TestRates(t *testing.T) {
 // counted, and only the first refusal in a window is told.
 func TestRecipientRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRates(1, 3)
+		r := ratesOf(1, 3)
 		rcpt := func(from string, n int) (taken, first int) {
 			for range n {
 				e := r.rcpt(netip.MustParseAddr(from))
@@ -94,8 +96,8 @@ func TestRecipientRates(t *testing.T) {
 // TestRatesOptions: 0 is the default, and below 0 nothing is refused.
 func TestRatesOptions(t *testing.T) {
 	peer := netip.MustParseAddr("192.0.2.1")
-	for n, want := range map[int][2]int{0: {defaultMessages, defaultRecipients}, 7: {7, 7}, -1: {5000, 5000}} {
-		r := newRates(n, n)
+	for n, want := range map[int][2]int{0: {mailbox.HourlyMessages, mailbox.HourlyRecipients}, 7: {7, 7}, -1: {5000, 5000}} {
+		r := ratesOf(n, n)
 		var got [2]int
 		for range 5000 {
 			if r.mail(peer) == nil {
@@ -115,7 +117,7 @@ func TestRatesOptions(t *testing.T) {
 // TestRatesAreBounded: more addresses than are held push out the oldest, and
 // nobody else.
 func TestRatesAreBounded(t *testing.T) {
-	r := newRates(1, 1)
+	r := ratesOf(1, 1)
 	addr := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), 1}) }
 	// Two windows for each.
 	for n := range 3 * maxWindows / 2 {
@@ -161,4 +163,9 @@ func TestOneClientHoweverWritten(t *testing.T) {
 			t.Fatal("loopback is counted")
 		}
 	}
+}
+
+func ratesOf(messages, recipients int) *rates {
+	v := mailbox.Settings{Reception: mailbox.ReceptionLimits{Messages: messages, Recipients: recipients}}
+	return newRates(v.ReceptionLimits)
 }

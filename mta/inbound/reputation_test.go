@@ -96,7 +96,8 @@ func TestReadersAreHeeded(t *testing.T) {
 func TestKnownSendersMaySendMore(t *testing.T) {
 	zone := dnstest.NewMemory(t, zone)
 	for client, known := range map[string]bool{"192.0.2.10": true, "198.51.100.1": false} {
-		p := newPostWith(t, t.TempDir(), mailbox.Options{}, inbound.Options{Resolver: zone.Resolver(), MessagesPerHour: 5}, client)
+		p := newPostWith(t, t.TempDir(), mailbox.Options{}, inbound.Options{Resolver: zone.Resolver()}, client)
+		p.limit(5, 0)
 		from, limit := "joe@example.net", 20
 		if !known {
 			from, limit = "eve@plain.example", 5

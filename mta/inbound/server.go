@@ -37,12 +37,6 @@ type Options struct {
 	// Proxies may speak for clients. They are no clients themselves, and no block list
 	// is asked about them.
 	Proxies []netip.Prefix
-
-	// MessagesPerHour and RecipientsPerHour bound what comes from one address;
-	// 0 is 600 and 3,000, below 0 there is no bound. A network has four times as
-	// much, and so has who lately brought mail of an author known to a recipient.
-	// What is beyond is put off. Loopback is not bounded.
-	MessagesPerHour, RecipientsPerHour int
 }
 
 // Server is port 25. It may serve several listeners.
@@ -63,7 +57,7 @@ func New(opt Options) *Server {
 		opt.TLS = opt.TLS.Clone()
 		opt.TLS.SessionTicketsDisabled = true
 	}
-	s := &Server{opt: opt, rates: newRates(opt.MessagesPerHour, opt.RecipientsPerHour)}
+	s := &Server{opt: opt, rates: newRates(limits(opt.Store, opt.Log))}
 	s.smtp = smtp.NewServer(smtp.Options{
 		NewSession: func(_ context.Context, c *smtp.Conn) (smtp.Session, error) {
 			if s.probes.blocked(c.Peer()) {
@@ -77,6 +71,17 @@ func New(opt Options) *Server {
 		MaxSize:  opt.Store.MaxMessage(),
 	})
 	return s
+}
+
+// limits reads what the settings say now. Where they cannot be read, the defaults hold.
+func limits(s *mailbox.Store, log *slog.Logger) func() mailbox.ReceptionLimits {
+	return func() mailbox.ReceptionLimits {
+		v, err := s.Settings()
+		if err != nil {
+			log.Error("limits on what comes in", "err", err)
+		}
+		return v.ReceptionLimits()
+	}
 }
 
 // Serve takes mail from l until ctx is done. Then it closes l, lets running
