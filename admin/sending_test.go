@@ -93,6 +93,10 @@ func TestUnfreeze(t *testing.T) {
 	if all := do(t, o, anna, "device list", func(args any) { set(args, "Address", "anna@example.org") }).([]admin.Device); len(all) != 1 || all[0].Frozen == "" {
 		t.Errorf("%+v", all)
 	}
+	status := do(t, o, admin.Caller{Owner: true}, "status", nil).(admin.Status)
+	if len(status.Frozen) != 2 || !strings.HasPrefix(status.Frozen[1].String(), "Sending is frozen for Old laptop of anna@example.org since ") {
+		t.Errorf("status: %+v", status.Frozen)
+	}
 	for _, device := range []string{"old laptop", ""} {
 		do(t, o, anna, "device unfreeze", func(args any) { set(args, "Address", "anna@example.org"); set(args, "Device", device) })
 		if _, err := try(o, anna, "device unfreeze", func(args any) { set(args, "Address", "anna@example.org"); set(args, "Device", device) }); err == nil || admin.Explain(err).Kind != admin.NotFound {

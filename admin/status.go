@@ -24,6 +24,7 @@ type Status struct {
 	Domains   []string   `json:"domains"`
 	Accounts  []Account  `json:"accounts"`
 	Outbox    Outbox     `json:"outbox"`    // what waits to be sent
+	Frozen    []Frozen   `json:"frozen"`    // devices that may not send
 	Listeners []Listener `json:"listeners"` // empty when no server runs
 }
 
@@ -40,7 +41,7 @@ func (o *Office) Status(ctx context.Context) (Status, error) { return status(ctx
 func status(ctx context.Context, o *Office, _ *struct{}) (Status, error) {
 	s := Status{
 		Version: Version(), Running: o.Running, Data: o.Store.Dir(), Format: o.Store.Format(),
-		Host: o.Hostname(), Domains: []string{}, Accounts: []Account{}, Listeners: []Listener{},
+		Host: o.Hostname(), Domains: []string{}, Accounts: []Account{}, Frozen: []Frozen{}, Listeners: []Listener{},
 	}
 	if o.Running {
 		s.Started = o.Started
@@ -59,6 +60,17 @@ func status(ctx context.Context, o *Office, _ *struct{}) (Status, error) {
 		return s, err
 	}
 	s.Accounts = append(s.Accounts, accounts...)
+	all, err := o.Store.Accounts()
+	if err != nil {
+		return s, err
+	}
+	for _, a := range all {
+		cold, err := frozen(o, a)
+		if err != nil {
+			return s, err
+		}
+		s.Frozen = append(s.Frozen, cold...)
+	}
 	waiting, err := o.Store.Outbox()
 	for _, row := range waiting {
 		s.Outbox.Rows++
@@ -87,6 +99,9 @@ func (s Status) Text(w io.Writer, _ any) error {
 	}
 	for _, a := range s.Accounts {
 		line("account", "%s: %s, %s", a.Address, count(a.Messages, "message"), size(a.Bytes))
+	}
+	for _, f := range s.Frozen {
+		line("frozen", "%s", f)
 	}
 	if s.Outbox.Rows == 0 {
 		line("outbox", "empty")

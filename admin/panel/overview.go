@@ -15,7 +15,8 @@ import (
 // finding is something that needs a hand.
 type finding struct {
 	Text     string
-	Link, To string // what to do about it, and where
+	Link, To string        // what to do about it, and where
+	Frozen   *admin.Frozen // a device that may not send, which a button ends
 }
 
 // day counts what happened in the last 24 hours.
@@ -47,7 +48,7 @@ type overviewPage struct {
 
 // overview is the first page: what is well, and what needs a hand.
 func overview(v *visit) error {
-	answered, err := v.act(acts{"test": v.noteTest, "queue retry": stay, "queue drop": stay})
+	answered, err := v.act(acts{"test": v.noteTest, "queue retry": stay, "queue drop": stay, "device unfreeze": stay})
 	if answered || err != nil {
 		return err
 	}
@@ -66,6 +67,12 @@ func overview(v *visit) error {
 		if err := v.lookAround(&page); err != nil {
 			return err
 		}
+	} else {
+		own, err := ask[admin.Sending](v, "sending show", "account", string(v.account.Address))
+		if err != nil {
+			return err
+		}
+		page.Findings = thaw(own.Frozen)
 	}
 	v.showLive("overview", "overview", "Overview", page.Test != nil && page.Test.Live, page)
 	return nil
@@ -112,11 +119,19 @@ func (v *visit) lookAround(page *overviewPage) (err error) {
 	return nil
 }
 
+// thaw asks what is to become of devices that may not send.
+func thaw(frozen []admin.Frozen) (list []finding) {
+	for i := range frozen {
+		list = append(list, finding{Text: frozen[i].String() + ".", Link: "Look at it", To: personPath(frozen[i].Account), Frozen: &frozen[i]})
+	}
+	return list
+}
+
 // findings decides what needs a hand.
 func findings(page *overviewPage, s mailbox.Settings, now time.Time) []finding {
-	var list []finding
+	list := thaw(page.Status.Frozen)
 	need := func(link, to, format string, args ...any) {
-		list = append(list, finding{fmt.Sprintf(format, args...), link, to})
+		list = append(list, finding{Text: fmt.Sprintf(format, args...), Link: link, To: to})
 	}
 	open := map[string]bool{}
 	for _, l := range page.Status.Listeners {

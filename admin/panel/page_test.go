@@ -244,6 +244,7 @@ func TestSameWordsAsTheCommandLine(t *testing.T) {
 		{"/panel/people/anna@example.org", "device unfreeze", `{"address":"anna@example.org","device":"tablet"}`},
 		{"/panel/people/anna@example.org", "sending set", `{"account":"anna@example.org","messages":"many"}`},
 		{"/panel/settings", "sending set", `{"new_recipients":"0"}`},
+		{"/panel/settings", "reception set", `{"messages":"few"}`},
 		{"/panel/settings", "blocklist set", `{"then":"perhaps"}`},
 		{"/panel/people/boss@example.org", "account remove", `{"address":"boss@example.org"}`},
 		{"/panel/domains", "domain add", `{"domain":"example.org"}`},
@@ -438,5 +439,24 @@ func TestFrozen(t *testing.T) {
 	wants(t, got, http.StatusOK, "Mail can be sent with the account's own password of anna@example.org again.")
 	if strings.Contains(got.Body.String(), "Sending is frozen") {
 		t.Error("it is frozen still")
+	}
+}
+
+// TestFrozenOnTheFirstPage: who looks in sees it at once, and can end it there: a
+// person for oneself, an administrator for all.
+func TestFrozenOnTheFirstPage(t *testing.T) {
+	w := newWorld(t)
+	for _, who := range []string{"anna", "boss"} {
+		w.freeze("anna")
+		browser := w.signIn(who)
+		got := browser.get("/panel/")
+		wants(t, got, http.StatusOK, "Sending is frozen for the account's own password of anna@example.org since ", "Let it send again")
+		sound(t, "frozen, on the first page of "+who, got)
+		browser.post("/panel/", "device unfreeze", "address", "anna@example.org", "device", "")
+		got = browser.get("/panel/")
+		wants(t, got, http.StatusOK, "Mail can be sent with the account's own password of anna@example.org again.")
+		if strings.Contains(got.Body.String(), "Sending is frozen") {
+			t.Errorf("%s: it is frozen still", who)
+		}
 	}
 }
