@@ -164,7 +164,7 @@ func findings(page *overviewPage, s mailbox.Settings, now time.Time) []finding {
 	if len(s.IPv4)+len(s.IPv6) == 0 && !local(page.Status.Host) {
 		need("Set them", "/panel/settings", "The public addresses of this server are not known, so the DNS advice has none.")
 	}
-	if d := page.Disk; d.Total > 0 && (d.Percent >= 90 || d.Free < 512<<20) {
+	if d := page.Disk; d.full() {
 		need("", "", "The disk is almost full: %s are free.", size(d.Free))
 	}
 	for _, c := range page.Certificates {
@@ -225,6 +225,11 @@ func (v *visit) lastDay() (day, error) {
 		return l.Time.After(since) && scanned < maxScan
 	})
 	return d, err
+}
+
+// full tells of a disk that will soon be: a tenth of a large one is room for years.
+func (d disk) full() bool {
+	return d.Total > 0 && (d.Free < 512<<20 || d.Percent >= 90 && d.Free < 5<<30)
 }
 
 func diskOf(dir string) (disk, error) {
