@@ -222,7 +222,7 @@ func (n *Report) explain() {
 func (n *Report) person(r Recipient) {
 	n.line("")
 	n.line("  %s", printable(r.Address.String()))
-	switch said := plain(r.Reply.Error()); {
+	switch said := Plain(r.Reply.Error()); {
 	case r.Action == Delivered:
 	case r.Host != "":
 		n.line("    %s answered: %s", r.Host, said)
@@ -244,7 +244,7 @@ func (n *Report) status() {
 		kind = "utf-8" // RFC 6533 section 3
 	}
 	if n.EnvelopeID != "" {
-		n.field("Original-Envelope-Id", plain(n.EnvelopeID))
+		n.field("Original-Envelope-Id", Plain(n.EnvelopeID))
 	}
 	n.field("Reporting-MTA", "dns; "+n.Host)
 	n.field("Arrival-Date", n.Arrival.UTC().Format(time.RFC1123Z))
@@ -252,16 +252,16 @@ func (n *Report) status() {
 		n.line("")
 		if t, address, ok := strings.Cut(r.Original, ";"); ok {
 			if !n.International() {
-				address = plain(address)
+				address = Plain(address)
 			}
-			n.field("Original-Recipient", plain(t)+"; "+printable(address))
+			n.field("Original-Recipient", Plain(t)+"; "+printable(address))
 		}
 		n.field("Final-Recipient", kind+"; "+r.Address.String())
 		n.field("Action", r.Action.String())
 		n.field("Status", r.status())
 		if r.Host != "" {
 			n.field("Remote-MTA", "dns; "+r.Host)
-			n.field("Diagnostic-Code", "smtp; "+plain(r.Reply.Error()))
+			n.field("Diagnostic-Code", "smtp; "+Plain(r.Reply.Error()))
 		}
 		if !r.Last.IsZero() {
 			n.field("Last-Attempt-Date", r.Last.UTC().Format(time.RFC1123Z))
@@ -339,8 +339,9 @@ func (n *Report) field(name, value string) {
 	n.line("%s", line)
 }
 
-// plain makes what a stranger said fit to be quoted on one line.
-func plain(s string) string {
+// Plain makes what a stranger said fit to be quoted on one line, of 700 octets at
+// the most.
+func Plain(s string) string {
 	if len(s) > maxReply {
 		s = s[:maxReply] + "..."
 	}
@@ -352,7 +353,7 @@ func plain(s string) string {
 	}, s)
 }
 
-// printable is plain that lets UTF-8 be.
+// printable is Plain that lets UTF-8 be.
 func printable(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0x7f {

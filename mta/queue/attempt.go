@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roost/mailbox"
+	"roost/mta/dsn"
 	"roost/mta/outbound"
 	"roost/mta/smtp"
 )
@@ -189,7 +190,7 @@ func judge(to []mailbox.Recipient, results []outbound.Result, last bool) verdict
 func recipients(list []fate) []mailbox.Recipient {
 	var out []mailbox.Recipient
 	for _, f := range list {
-		f.row.Reply = plain(f.Reply.Error())
+		f.row.Reply = dsn.Plain(f.Reply.Error())
 		out = append(out, f.row)
 	}
 	return out
@@ -199,7 +200,7 @@ func recipients(list []fate) []mailbox.Recipient {
 func (v *verdict) lastReply() string {
 	for _, list := range [][]fate{v.waiting, v.failed, v.delivered} {
 		if len(list) > 0 {
-			return plain(list[0].Reply.Error())
+			return dsn.Plain(list[0].Reply.Error())
 		}
 	}
 	return ""
@@ -223,7 +224,7 @@ func (v *verdict) journal(o *mailbox.Outgoing, t *smtp.Transcript) []mailbox.Lin
 		for _, f := range group.fates {
 			l := mailbox.Line{
 				Event: group.event, Account: o.Account, From: o.From, To: []string{f.row.Address},
-				Size: o.Size, Remote: remote(f.Result), Reply: plain(f.Reply.Error()), Detail: detail,
+				Size: o.Size, Remote: remote(f.Result), Reply: dsn.Plain(f.Reply.Error()), Detail: detail,
 			}
 			if f.expired {
 				l.Detail = append([]string{fmt.Sprintf("given up after %d days", int(maxAge.Hours())/24)}, detail...)

@@ -42,9 +42,7 @@ func (b *box) once(want int) {
 // What is due at one destination shares its connections: as many as there may be
 // attempts, however many messages.
 func TestConnectionsAreShared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		for i := range 50 {
 			b.submit("ann@example.org", fmt.Sprintf("u%d@example.net", i))
 		}
@@ -59,9 +57,7 @@ func TestConnectionsAreShared(t *testing.T) {
 
 // A connection stays open for two seconds, and what comes meanwhile goes over it.
 func TestConnectionIsKeptForAWhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.run()
 		for i, step := range []struct {
 			pause time.Duration
@@ -81,9 +77,7 @@ func TestConnectionIsKeptForAWhile(t *testing.T) {
 // A server that hangs up while nothing is under way has refused nothing: the next
 // message goes over another connection at once, and arrives once.
 func TestHungUpBetweenMessages(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.run()
 		b.submit("ann@example.org", "one@example.net")
 		synctest.Wait()
@@ -100,10 +94,8 @@ func TestHungUpBetweenMessages(t *testing.T) {
 // RFC 5321 3.8: 421 in the middle of a connection. That message waits, those behind
 // it go over another connection.
 func TestGoingDownInBetween(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
+	inBox(t, func(t *testing.T, b *box) {
 		b.per = 1
-		defer b.close()
 		n := 0
 		b.sink.set(func(s *sink) {
 			s.data = func() error {
@@ -132,10 +124,8 @@ func TestGoingDownInBetween(t *testing.T) {
 
 // A message that is refused does not spoil those that share its connection.
 func TestRefusedInBetween(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
+	inBox(t, func(t *testing.T, b *box) {
 		b.per = 1
-		defer b.close()
 		b.sink.set(func(s *sink) {
 			s.answer = func(to string) error {
 				if strings.HasPrefix(to, "no") {
@@ -159,10 +149,8 @@ func TestRefusedInBetween(t *testing.T) {
 // The process dies while the second message of a connection is under way: the first
 // is done with, the second had been marked, the third is as it was.
 func TestDeathInTheMiddleOfAConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
+	inBox(t, func(t *testing.T, b *box) {
 		b.per = 1
-		defer b.close()
 		n := 0
 		b.sink.set(func(s *sink) {
 			s.data = func() error {
@@ -195,9 +183,7 @@ func TestDeathInTheMiddleOfAConnection(t *testing.T) {
 // More destinations than there may be connections: none waits until another has
 // got all its mail.
 func TestDestinationsTakeTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.sink.set(func(s *sink) {
 			s.data = func() error {
 				time.Sleep(time.Minute)
@@ -228,10 +214,8 @@ func TestDestinationsTakeTurns(t *testing.T) {
 // Another smart host holds for what waits already, and connections to the old one
 // are not used any more.
 func TestAnotherSmartHost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
+	inBox(t, func(t *testing.T, b *box) {
 		b.per = 1
-		defer b.close()
 		old, err := outbound.ParseRelay("smtp://relay.example.com:2525")
 		if err != nil {
 			t.Fatal(err)

@@ -6,23 +6,13 @@ import (
 	"testing/synctest"
 
 	"roost/mailbox"
-	"roost/mta/smtp"
 )
 
 // TestForwardedMailFails: it is nobody's here, so who sent it is told, over the
 // outbox and once.
 func TestForwardedMailFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
-		b.sink.set(func(s *sink) {
-			s.answer = func(to string) error {
-				if to == "gone@example.net" {
-					return smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "no such user"}
-				}
-				return nil
-			}
-		})
+	inBox(t, func(t *testing.T, b *box) {
+		b.sink.refuses(noSuchUser, "gone@example.net")
 		spool := b.store.NewSpool(0)
 		defer spool.Close()
 		if _, err := spool.Write([]byte(text)); err != nil {

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"roost/mailbox"
@@ -10,9 +9,6 @@ import (
 	"roost/mta/dsn"
 	"roost/mta/smtp"
 )
-
-// maxReply bounds what a server said, where it is kept.
-const maxReply = 700
 
 // delayAfter is how old mail is when a sender who asked for it is told that it
 // takes long: once.
@@ -100,17 +96,4 @@ func (r *Runner) notice(o *mailbox.Outgoing, tell []dsn.Recipient) (*mailbox.Int
 			Subject: n.Subject(), MessageID: n.MessageID(), Detail: []string{"a notification of our own, about " + o.Body.String()},
 		}},
 	}, nil
-}
-
-// plain makes what a stranger said fit to be kept on one line.
-func plain(s string) string {
-	if len(s) > maxReply {
-		s = s[:maxReply] + "..."
-	}
-	return strings.Map(func(c rune) rune {
-		if c < ' ' || c > '~' {
-			return '?'
-		}
-		return c
-	}, s)
 }

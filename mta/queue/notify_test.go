@@ -27,9 +27,7 @@ func (b *box) queueWith(o mailbox.Outgoing) {
 // TestHandedOn: a server without DSN took mail whose sender wanted to know of
 // success, so we tell of it, and of nothing that was not asked for.
 func TestHandedOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.sink.set(func(s *sink) { s.noDSN = true })
 		b.queueWith(mailbox.Outgoing{EnvelopeID: "env+1", Recipients: []mailbox.Recipient{
 			{Address: "bob@example.net", Notify: "SUCCESS", Original: "rfc822;robert@example.com"},
@@ -47,9 +45,7 @@ func TestHandedOn(t *testing.T) {
 
 // TestWishesGoOn: a server with DSN takes the wishes over, and we tell nothing.
 func TestWishesGoOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.queueWith(mailbox.Outgoing{EnvelopeID: "env+1", Return: "HDRS", Recipients: []mailbox.Recipient{
 			{Address: "bob@example.net", Notify: "SUCCESS,DELAY", Original: "rfc822;robert@example.com"},
 		}})
@@ -67,14 +63,8 @@ func TestWishesGoOn(t *testing.T) {
 
 // TestNeverTold: NOTIFY=NEVER, and only SUCCESS, mean no word of a failure.
 func TestNeverTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
-		b.sink.set(func(s *sink) {
-			s.answer = func(string) error {
-				return smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "no such user"}
-			}
-		})
+	inBox(t, func(t *testing.T, b *box) {
+		b.sink.refuses(noSuchUser)
 		b.queueWith(mailbox.Outgoing{Recipients: []mailbox.Recipient{
 			{Address: "bob@example.net", Notify: "NEVER"}, {Address: "kim@example.net", Notify: "SUCCESS,DELAY"},
 		}})
@@ -91,14 +81,8 @@ func TestNeverTold(t *testing.T) {
 
 // TestDelayIsToldOnce: four hours on, and then the failure.
 func TestDelayIsToldOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
-		b.sink.set(func(s *sink) {
-			s.answer = func(string) error {
-				return smtp.Reply{Code: 451, Enhanced: smtp.Enhanced{4, 7, 1}, Text: "not today"}
-			}
-		})
+	inBox(t, func(t *testing.T, b *box) {
+		b.sink.refuses(smtp.Reply{Code: 451, Enhanced: smtp.Enhanced{4, 7, 1}, Text: "not today"})
 		b.queueWith(mailbox.Outgoing{Recipients: []mailbox.Recipient{
 			{Address: "bob@example.net", Notify: "DELAY,FAILURE"}, {Address: "kim@example.net"},
 		}})
@@ -123,15 +107,9 @@ func TestDelayIsToldOnce(t *testing.T) {
 
 // TestWholeMessageBack: RET=FULL is about failures.
 func TestWholeMessageBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.queueWith(mailbox.Outgoing{Return: "FULL", Recipients: []mailbox.Recipient{{Address: "bob@nowhere.example", Notify: "FAILURE"}}})
-		b.sink.set(func(s *sink) {
-			s.answer = func(string) error {
-				return smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "no such user"}
-			}
-		})
+		b.sink.refuses(noSuchUser)
 		b.run()
 		synctest.Wait()
 		inbox := b.inbox()

@@ -21,9 +21,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestDeliversAndForgets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.submit("ann@example.org", "bob@example.net", "eve@sub.example.net", "two words@example.net")
 		b.run()
 		synctest.Wait()
@@ -55,14 +53,8 @@ func TestDeliversAndForgets(t *testing.T) {
 
 // A server that is away for good: the schedule, and the end of it.
 func TestFiveDays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
-		b.sink.set(func(s *sink) {
-			s.answer = func(string) error {
-				return smtp.Reply{Code: 451, Enhanced: smtp.Enhanced{4, 7, 1}, Text: "not today"}
-			}
-		})
+	inBox(t, func(t *testing.T, b *box) {
+		b.sink.refuses(smtp.Reply{Code: 451, Enhanced: smtp.Enhanced{4, 7, 1}, Text: "not today"})
 		start := time.Now()
 		b.submit("ann@example.org", "bob@example.net")
 		b.run()
@@ -104,9 +96,7 @@ func TestFiveDays(t *testing.T) {
 }
 
 func TestNotificationOfFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.sink.set(func(s *sink) {
 			s.answer = func(to string) error {
 				switch to {
@@ -162,9 +152,7 @@ func TestNotificationOfFailure(t *testing.T) {
 
 // The domain itself does not exist: nobody answered, and no server is named.
 func TestNotificationWithoutServer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.submit("ann@example.org", "bjørn@nowhere.example")
 		b.run()
 		synctest.Wait()
@@ -177,9 +165,7 @@ func TestNotificationWithoutServer(t *testing.T) {
 }
 
 func TestNobodyIsToldOfALostNotification(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.submit("", "bob@nowhere.example")
 		b.run()
 		synctest.Wait()
@@ -195,9 +181,7 @@ func TestNobodyIsToldOfALostNotification(t *testing.T) {
 // The process dies when the server has the message and before the row is
 // gone: the message is not lost, and the row had said that it was tried.
 func TestDeathBeforeTheCommit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		died := false
 		b.sink.set(func(s *sink) {
 			s.data = func() error {
@@ -228,9 +212,7 @@ func TestDeathBeforeTheCommit(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.sink.set(func(s *sink) {
 			s.data = func() error {
 				time.Sleep(time.Minute)
@@ -267,12 +249,8 @@ func TestLimits(t *testing.T) {
 }
 
 func TestEditsOfRowsAreOrders(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
-		b.sink.set(func(s *sink) {
-			s.answer = func(string) error { return smtp.Reply{Code: 451, Text: "later"} }
-		})
+	inBox(t, func(t *testing.T, b *box) {
+		b.sink.refuses(smtp.Reply{Code: 451, Text: "later"})
 		b.submit("ann@example.org", "bob@example.net")
 		b.submit("ann@example.org", "kim@sub.example.net")
 		b.run()
@@ -310,9 +288,7 @@ func TestEditsOfRowsAreOrders(t *testing.T) {
 }
 
 func TestRowDroppedDuringItsAttempt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.sink.set(func(s *sink) {
 			s.answer = func(string) error {
 				time.Sleep(time.Minute)
@@ -334,9 +310,7 @@ func TestRowDroppedDuringItsAttempt(t *testing.T) {
 
 // A failure whose sender has no account any more ends the row all the same.
 func TestSenderIsGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.sink.set(func(s *sink) {
 			s.answer = func(string) error {
 				time.Sleep(time.Minute)
@@ -359,17 +333,8 @@ func TestSenderIsGone(t *testing.T) {
 // No room for a notification: what was delivered is done all the same, and
 // the sender is told when there is room again.
 func TestNoRoomToTell(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
-		b.sink.set(func(s *sink) {
-			s.answer = func(to string) error {
-				if to == "bob@example.net" {
-					return smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "no such user"}
-				}
-				return nil
-			}
-		})
+	inBox(t, func(t *testing.T, b *box) {
+		b.sink.refuses(noSuchUser, "bob@example.net")
 		b.submit("ann@example.org", "bob@example.net", "kim@example.net")
 		if err := b.store.Close(); err != nil {
 			t.Fatal(err)
@@ -395,9 +360,7 @@ func TestNoRoomToTell(t *testing.T) {
 }
 
 func TestEndsInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		b.sink.set(func(s *sink) {
 			s.data = func() error {
 				time.Sleep(2 * time.Minute)
@@ -421,9 +384,7 @@ func TestEndsInTime(t *testing.T) {
 }
 
 func TestSmartHost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t)
-		defer b.close()
+	inBox(t, func(t *testing.T, b *box) {
 		relay, err := outbound.ParseRelay("smtp://relay.example.com:2525")
 		if err != nil {
 			t.Fatal(err)

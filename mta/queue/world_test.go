@@ -6,10 +6,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"roost/mailbox"
@@ -32,6 +34,16 @@ type box struct {
 	per   int // attempts at one destination; 0: as it is
 
 	stop func() // ends the runner
+}
+
+// inBox plays f in a bubble of its own.
+func inBox(t *testing.T, f func(t *testing.T, b *box)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t)
+		defer b.close()
+		f(t, b)
+	})
 }
 
 func newBox(t *testing.T) *box {
@@ -242,6 +254,20 @@ func (s *sink) set(f func(*sink)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(s)
+}
+
+var noSuchUser = smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: "no such user"}
+
+// refuses answers RCPT so, for these recipients, or for all.
+func (s *sink) refuses(r smtp.Reply, to ...string) {
+	s.set(func(s *sink) {
+		s.answer = func(who string) error {
+			if len(to) == 0 || slices.Contains(to, who) {
+				return r
+			}
+			return nil
+		}
+	})
 }
 
 // hangUp closes all connections, without a word.
