@@ -221,7 +221,7 @@ func startSink(t *testing.T) (*sink, string) {
 	s := &sink{got: make(chan struct{}, 100)}
 	server := smtp.NewServer(smtp.Options{
 		NewSession: func(context.Context, *smtp.Conn) (smtp.Session, error) { return s, nil },
-		MaxSize:    1 << 20,
+		MaxSize:    func() int64 { return 1 << 20 },
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -374,3 +374,19 @@ func TestChangedMeanwhile(t *testing.T) {
 	}
 	player.Play(t, "C: RCPT TO:<bob@example.org>\nS: 550 5.1.1 ...\nC: RCPT TO:<both@example.org>\nS: 250 ...\nC: DATA\nS: 354 ...\nC: .\nS: 250 ...\nINBOX ann@example.org 1")
 }
+
+// TestSizeFollowsTheSetting: SIZE is what IMAP's APPENDLIMIT is, also without a
+// restart.
+func TestSizeFollowsTheSetting(t *testing.T) {
+	p := newPostOn(t, t.TempDir(), mailbox.Options{}, nil, "")
+	player := p.player()
+	player.Play(t, "S: 220 ...\nEHLO\nC: MAIL FROM:<> SIZE=200000\nS: 250 ...\nC: RSET\nS: 250 ...")
+	err := p.store.ChangeSettings(t.Context(), func(v *mailbox.Settings) error {
+		v.MaxMessage = 100 << 10
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	player.Play(t, "C: MAIL FROM:<> SIZE=102401\nS: 552 5.3.4 ...\nC: MAIL FROM:<> SIZE=102400\nS: 250 ...")
+}

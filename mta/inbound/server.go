@@ -68,7 +68,7 @@ func New(opt Options) *Server {
 		Hostname: opt.Hostname,
 		TLS:      opt.TLS,
 		Log:      opt.Log,
-		MaxSize:  opt.Store.MaxMessage(),
+		MaxSize:  opt.Store.MaxMessage,
 	})
 	return s
 }

@@ -161,7 +161,7 @@ func (b *chunkReader) check(p []byte) {
 
 // announce refuses a chunk that will be too much before it comes.
 func (b *chunkReader) announce() {
-	if b.left > b.c.server.opt.MaxSize-b.size {
+	if b.left > b.c.server.opt.MaxSize()-b.size {
 		b.refuse(errTooLarge)
 	}
 }
@@ -214,7 +214,7 @@ func (b *chunkReader) next() error {
 // discard reads the rest of a chunk of a message that is not taken (RFC 3030
 // 4.1), if that is not too much. An error ends the connection.
 func (b *chunkReader) discard() error {
-	if b.left > 2*b.c.server.opt.MaxSize {
+	if b.left > 2*b.c.server.opt.MaxSize() {
 		b.c.say(errTooLarge)
 		return errClose
 	}

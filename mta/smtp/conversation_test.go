@@ -38,7 +38,7 @@ func FuzzConversation(f *testing.F) {
 			done := make(chan error)
 			server := smtp.NewServer(smtp.Options{
 				NewSession: func(_ context.Context, c *smtp.Conn) (smtp.Session, error) { return &session{box: box}, nil },
-				MaxSize:    1000, MaxRecipients: 3, MaxMails: 5,
+				MaxSize:    func() int64 { return 1000 }, MaxRecipients: 3, MaxMails: 5,
 				Log: slog.New(slog.NewTextHandler(&log, nil)),
 			})
 			go func() { done <- server.Serve(ctx, l) }()

@@ -66,7 +66,7 @@ func play(t *testing.T, options, script string, cert tls.Certificate) {
 		case "auth":
 			auth = true
 		case "size":
-			opt.MaxSize = int64(n)
+			opt.MaxSize = func() int64 { return int64(n) }
 		case "recipients":
 			opt.MaxRecipients = n
 		case "mails":

@@ -24,7 +24,7 @@ type Options struct {
 	Hostname      func() string // our name in greeting and EHLO; default localhost
 	TLS           *tls.Config   // for STARTTLS; nil: not offered
 	Log           *slog.Logger  // default: nowhere
-	MaxSize       int64         // octets of a message; default 50 MiB
+	MaxSize       func() int64  // octets of a message, asked each time; default 50 MiB
 	MaxRecipients int           // of a transaction; default 1000
 	MaxMails      int           // transactions of a connection; default 10000
 	MaxConns      int           // at one time; default 2000
@@ -48,7 +48,9 @@ func NewServer(opt Options) *Server {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	orDefault(&opt.MaxSize, 50<<20)
+	if opt.MaxSize == nil {
+		opt.MaxSize = func() int64 { return 50 << 20 }
+	}
 	orDefault(&opt.MaxRecipients, 1000)
 	orDefault(&opt.MaxMails, 10000)
 	orDefault(&opt.MaxConns, 2000)

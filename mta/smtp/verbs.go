@@ -209,7 +209,7 @@ func (c *Conn) doHello(ctx context.Context, extended bool, name string) error {
 		c.Hostname(), "PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN",
 		// RFC 9422 4.
 		fmt.Sprintf("LIMITS MAILMAX=%d RCPTMAX=%d", c.server.opt.MaxMails, c.server.opt.MaxRecipients),
-		"SIZE " + strconv.FormatInt(c.server.opt.MaxSize, 10),
+		"SIZE " + strconv.FormatInt(c.server.opt.MaxSize(), 10),
 	}
 	switch {
 	case c.TLS() != nil:
@@ -251,7 +251,7 @@ func (c *Conn) doMail(ctx context.Context, arg string) error {
 	if p.RequireTLS && c.TLS() == nil {
 		return errNeedTLS
 	}
-	if p.Size > c.server.opt.MaxSize {
+	if p.Size > c.server.opt.MaxSize() {
 		return errTooLarge // RFC 1870 6.1
 	}
 	if err := c.session.Mail(ctx, from, p); err != nil {
@@ -294,12 +294,12 @@ func (c *Conn) doData(ctx context.Context, arg string) error {
 	}
 	c.say(Reply{Code: 354, Text: "Go on, and end with a dot on a line of its own"})
 	c.begin(true)
-	d := &dataReader{r: c.r, max: c.server.opt.MaxSize}
+	d := &dataReader{r: c.r, max: c.server.opt.MaxSize()}
 	id, err := c.session.Data(ctx, d)
 	if err == nil && d.err != io.EOF {
 		err = errors.New("smtp: the session took a part of the message for all of it")
 	}
-	refused, broke := d.drain(c.server.opt.MaxSize)
+	refused, broke := d.drain(c.server.opt.MaxSize())
 	c.transcript.Add(FromClient, "("+strconv.FormatInt(d.size, 10)+" octets of message)")
 	c.reset(ctx)
 	if broke != nil {
