@@ -255,6 +255,9 @@ func TestKilledDuringMigration(t *testing.T) {
 			t.Fatalf("after %d kills it has\n%s\nwant\n%s", killed, got, want)
 		}
 		closeStore(t, s)
+		if err := os.RemoveAll(dir); err != nil { // 32 MB each
+			t.Fatal(err)
+		}
 	}
 	t.Logf("%d kills, a migration takes %s", killed, limit)
 }
