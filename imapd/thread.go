@@ -32,6 +32,7 @@ type node struct {
 	parent    *node
 	parents   bool // some node has it for a parent
 	children  []*node
+	kept      []*node // what takes an empty one's place
 }
 
 func runThread(ctx context.Context, s *session, c *call) error {
@@ -128,7 +129,7 @@ func bySubject(all []*sortable) []*node {
 // that share a base subject (RFC 5256, REFERENCES; its steps are named below).
 // Messages are in UID order.
 func byReferences(all []*sortable) []*node {
-	t := threads{named: make(map[uint64]*node, len(all))}
+	t := threads{named: make(map[uint64]*node, len(all)), nodes: make([]*node, 0, len(all))}
 	for _, m := range all {
 		t.add(m) // step 1
 	}
@@ -142,14 +143,27 @@ func byReferences(all []*sortable) []*node {
 type threads struct {
 	named map[uint64]*node
 	nodes []*node
+	room  []node // for the next ones
+
+	order, stack []*node // leaveOut's
+}
+
+// new makes a node that has no name.
+func (t *threads) new() *node {
+	if len(t.room) == 0 {
+		t.room = make([]node, 256)
+	}
+	n := &t.room[0]
+	t.room = t.room[1:]
+	t.nodes = append(t.nodes, n)
+	return n
 }
 
 func (t *threads) node(id uint64) *node {
 	n := t.named[id]
 	if n == nil {
-		n = new(node)
+		n = t.new()
 		t.named[id] = n
-		t.nodes = append(t.nodes, n)
 	}
 	return n
 }
@@ -160,8 +174,7 @@ func (t *threads) add(m *sortable) {
 		n = t.node(m.keys.ID)
 	}
 	if n == nil || n.sortable != nil { // no Message-ID, or one that is used twice
-		n = new(node)
-		t.nodes = append(t.nodes, n)
+		n = t.new()
 	}
 	n.sortable = m
 	var parent *node
@@ -203,45 +216,50 @@ func (t *threads) prune() []*node {
 			roots = append(roots, n)
 		}
 	}
-	out := roots[:0:0]
+	out := make([]*node, 0, len(roots))
 	for _, n := range roots {
-		kept := pruned(n)
-		if len(kept) > 1 { // an empty root stays over several children
-			n.children = kept
-			kept = []*node{n}
+		t.leaveOut(n)
+		switch {
+		case n.sortable != nil:
+			out = append(out, n)
+		case len(n.kept) > 1: // an empty root stays over several children
+			n.children = n.kept
+			out = append(out, n)
+		default:
+			out = append(out, n.kept...)
 		}
-		out = append(out, kept...)
 	}
 	return out
 }
 
-// pruned returns what takes a node's place: itself, or where it is empty its
-// children. References are bounded, but chains of them are not, so it keeps its
-// own stack.
-func pruned(top *node) []*node {
-	if top.sortable != nil && len(top.children) == 0 {
-		return []*node{top}
+// leaveOut leaves out the empty nodes below top: their children take their place.
+// Those that take top's own place, if it is empty, are in kept. References are
+// bounded, but chains of them are not, so it keeps its own stack.
+func (t *threads) leaveOut(top *node) {
+	t.order, t.stack = t.order[:0], append(t.stack[:0], top)
+	for len(t.stack) > 0 {
+		n := t.stack[len(t.stack)-1]
+		t.stack = append(t.stack[:len(t.stack)-1], n.children...)
+		t.order = append(t.order, n)
 	}
-	var order []*node
-	for stack := []*node{top}; len(stack) > 0; {
-		n := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		order = append(order, n)
-		stack = append(stack, n.children...)
-	}
-	kept := make(map[*node][]*node, len(order))
-	for _, n := range slices.Backward(order) { // children before their parents
-		var below []*node
-		for _, child := range n.children {
-			below = append(below, kept[child]...)
+	for _, n := range slices.Backward(t.order) { // children before their parents
+		below := n.children
+		if slices.ContainsFunc(below, func(c *node) bool { return c.sortable == nil }) {
+			below = nil
+			for _, c := range n.children {
+				if c.sortable != nil {
+					below = append(below, c)
+				} else {
+					below = append(below, c.kept...)
+				}
+			}
 		}
 		if n.sortable != nil {
 			n.children = below
-			below = []*node{n}
+		} else {
+			n.kept = below
 		}
-		kept[n] = below
 	}
-	return kept[top]
 }
 
 // joinSubjects joins threads whose base subject is the same (step 5).
