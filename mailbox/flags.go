@@ -245,14 +245,14 @@ func setFlags(out *Stored, id AccountID, folder FolderID, uids []UID, u FlagUpda
 					out.Modified = append(out.Modified, e.UID)
 					continue
 				}
-				now := *e
-				now.apply(u, keywords)
-				if now != *e {
-					switch f.verdict(now.Keywords &^ e.Keywords) {
-					case keywordJunk:
-						junk = append(junk, e.UID)
-					case keywordNotJunk:
-						wanted = append(wanted, e.UID)
+				if now := e.with(u, keywords); now != *e {
+					if now.Keywords != e.Keywords {
+						switch f.verdict(now.Keywords &^ e.Keywords) {
+						case keywordJunk:
+							junk = append(junk, e.UID)
+						case keywordNotJunk:
+							wanted = append(wanted, e.UID)
+						}
 					}
 					if modSeq == 0 {
 						if modSeq, err = tx.advance(id); err != nil {
@@ -260,8 +260,10 @@ func setFlags(out *Stored, id AccountID, folder FolderID, uids []UID, u FlagUpda
 						}
 					}
 					now.ModSeq = modSeq
-					f.count(*e, -1)
-					f.count(now, 1)
+					if (now.Flags^e.Flags)&(Seen|Deleted) != 0 {
+						f.count(*e, -1)
+						f.count(now, 1)
+					}
 					*e, changed = now, true
 				}
 				out.Entries = append(out.Entries, *e)
@@ -289,7 +291,8 @@ func setFlags(out *Stored, id AccountID, folder FolderID, uids []UID, u FlagUpda
 	}
 }
 
-func (e *Entry) apply(u FlagUpdate, keywords uint64) {
+// with is the entry after an update.
+func (e Entry) with(u FlagUpdate, keywords uint64) Entry {
 	switch u.Change {
 	case ReplaceFlags:
 		e.Flags, e.Keywords = u.Flags, keywords
@@ -300,6 +303,7 @@ func (e *Entry) apply(u FlagUpdate, keywords uint64) {
 		e.Flags &^= u.Flags
 		e.Keywords &^= keywords
 	}
+	return e
 }
 
 // count adds n messages with the entry's flags to what STATUS tells.
