@@ -73,7 +73,7 @@ func (m *fetched) readHeader() error {
 		m.header = &m.part.Header
 		return nil
 	}
-	h, err := message.ReadHeader(io.NewSectionReader(m.message, 0, m.message.HeaderSize))
+	h, err := m.message.Header()
 	m.header = &h
 	return err
 }

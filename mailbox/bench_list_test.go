@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"roost/mailbox/message"
 )
 
 // BenchmarkLarge measures what clients ask of a mailbox of 100,000 messages of
@@ -139,7 +137,7 @@ func BenchmarkLarge(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				h, err := message.ReadHeader(io.NewSectionReader(m, 0, m.HeaderSize))
+				h, err := m.Header()
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -1,12 +1,15 @@
 package mailbox
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"sync"
+
+	"roost/mailbox/message"
 )
 
 // BodyID names a message body for good. Copies of a message share one.
@@ -192,6 +195,18 @@ func (m *Message) Rest() {
 
 // Reader reads the message from its start.
 func (m *Message) Reader() *io.SectionReader { return io.NewSectionReader(m, 0, m.Size) }
+
+// Header reads the message's header section.
+func (m *Message) Header() (message.Header, error) {
+	b, err := m.bytes()
+	if err != nil {
+		return message.Header{}, err
+	}
+	if int64(len(b)) < m.HeaderSize {
+		return message.ReadHeader(io.NewSectionReader(m, 0, m.HeaderSize))
+	}
+	return message.HeaderOf(bytes.Clone(b[:m.HeaderSize])), nil // it shall not hold on to the rest
+}
 
 // readBody copies from the one chunk that off falls into.
 func (m *Message) readBody(p []byte, off int64) (int, error) {
