@@ -90,7 +90,7 @@ func BenchmarkMailbox(b *testing.B) {
 }
 
 // fill puts n copies of one message into an INBOX.
-func fill(b *testing.B, s *Store, id AccountID, n int) {
+func fill(b testing.TB, s *Store, id AccountID, n int) {
 	b.Helper()
 	spool := s.NewSpool(0)
 	defer spool.Close()

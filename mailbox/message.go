@@ -241,6 +241,12 @@ func (s *Store) facts(id AccountID, folder FolderID, uids []UID, views bool, f f
 		err := s.view(func(tx *tx) error {
 			page, raw := pg.facts[:0], pg.raw[:0]
 			defer func() { pg.facts, pg.raw = page, raw }()
+			if s.reads.wanted() {
+				s.reads.rows(tx, bFacts, id, folder, part[0], part[len(part)-1])
+				if views {
+					s.reads.rows(tx, bViews, id, folder, part[0], part[len(part)-1])
+				}
+			}
 			rows, texts := tx.walk(bFacts, id, folder), tx.walk(bViews, id, folder)
 			if page == nil {
 				page = make([]Facts, 0, len(part))

@@ -134,6 +134,14 @@ func needle(s string) (best string, rare int) {
 	return best, rare
 }
 
+// asks tells whether some test of a query has that cost.
+func (q *Query) asks(cost int) bool {
+	if len(q.Args) == 0 {
+		return q.cost == cost
+	}
+	return slices.ContainsFunc(q.Args, func(a Query) bool { return a.asks(cost) })
+}
+
 // day makes dates comparable, disregarding time and zone (RFC 9051 6.4.4).
 func day(t time.Time) int {
 	y, m, d := t.Date()

@@ -145,6 +145,9 @@ func (r *searchRun) each(ctx context.Context, all []Entry, size int, step func(c
 // known decides what can be decided without opening messages.
 func (r *searchRun) known(_ context.Context, part []Entry) (out []verdict, err error) {
 	err = r.s.view(func(tx *tx) error {
+		if len(part) > 0 && r.s.reads.wanted() {
+			r.ahead(tx, part[0].UID, part[len(part)-1].UID)
+		}
 		c := newClues(tx, r)
 		out = out[:0]
 		for _, e := range part {
@@ -160,6 +163,19 @@ func (r *searchRun) known(_ context.Context, part []Entry) (out []verdict, err e
 		return nil
 	})
 	return out, err
+}
+
+// ahead asks for what clues will read of messages.
+func (r *searchRun) ahead(tx *tx, first, last UID) {
+	reads := &r.s.reads
+	reads.rows(tx, bFacts, r.id, r.folder.ID, first, last)
+	if r.q.asks(costDigest) {
+		reads.bodies(tx, bDigests, r.id, r.folder.ID, first, last)
+	}
+	if r.q.asks(costSignature) {
+		reads.bodies(tx, bSignatures, r.id, r.folder.ID, first, last)
+		reads.rows(tx, bViews, r.id, r.folder.ID, first, last) // for the prefix
+	}
 }
 
 // read opens messages and decides what is left.

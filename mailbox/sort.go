@@ -18,6 +18,10 @@ func (s *Store) SortKeys(id AccountID, folder FolderID, uids []UID, f func(m *Fa
 		page = page[:0]
 		var unknown []int
 		err := s.view(func(tx *tx) error {
+			if s.reads.wanted() {
+				s.reads.rows(tx, bFacts, id, folder, part[0], part[len(part)-1])
+				s.reads.bodies(tx, bDigests, id, folder, part[0], part[len(part)-1])
+			}
 			rows, bodies := tx.walk(bFacts, id, folder), bodyWalk{c: tx.Bucket(bDigests).Cursor()}
 			if page == nil {
 				page = make([]pair, 0, len(part))

@@ -65,6 +65,7 @@ type Store struct {
 	guard      *guard
 	searchers  searchers
 	pages      pages
+	reads      aheadOf
 	bells      bells
 	recent     recents
 	memos      memos
@@ -190,7 +191,11 @@ func openFile(dir, name string, o Options) (*Store, error) {
 		wake:    make(chan struct{}, 1),
 		fell:    make(chan struct{}),
 	}
+	if s.reads.file, err = os.Open(db.Path()); err != nil {
+		o.Log.Warn("rows are not read ahead", "error", err)
+	}
 	if err := s.start(); err != nil {
+		s.reads.file.Close()
 		db.Close()
 		return nil, fmt.Errorf("open the store in %s: %w", dir, err)
 	}
@@ -262,6 +267,7 @@ func (s *Store) Close() error {
 	close(s.stop)
 	s.stopped.Wait()
 	err := errors.Join(s.packs.close(), s.db.Close())
+	s.reads.file.Close()
 	if err == nil && s.marked && !s.broken.Load() {
 		err = os.Remove(filepath.Join(s.dir, runningName))
 	}
