@@ -375,7 +375,10 @@ func TestKilledWhileRewriting(t *testing.T) {
 		if strings.Contains(killRewriting(t, s.Dir()), "done") {
 			done++
 		}
-		s = openStore(t, s.Dir(), Options{})
+		var err error
+		if s, err = Open(s.Dir(), Options{}); err != nil { // not openStore, which keeps all of them until the test ends
+			t.Fatal(err)
+		}
 		for uid, n := range have {
 			if readAll(t, s, ann.ID, InboxID, uid) != letter(n) {
 				t.Errorf("round %d: message %d is not what it was", round, uid)
@@ -385,6 +388,7 @@ func TestKilledWhileRewriting(t *testing.T) {
 			t.Fatalf("round %d: %v, %v", round, err, r.Err())
 		}
 	}
+	closeStore(t, s)
 	t.Logf("%d kills, %d of them after the work was done", rounds, done)
 }
 
