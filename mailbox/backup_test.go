@@ -53,27 +53,39 @@ func backUp(t *testing.T, s *Store, have map[string]int64) []byte {
 // texts are all messages of a store, by account and mailbox, without UIDs.
 func texts(t *testing.T, s *Store) map[string]int {
 	t.Helper()
+	all, err := textsOf(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func textsOf(s *Store) (map[string]int, error) {
 	all := make(map[string]int)
 	accounts, err := s.Accounts()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	for _, a := range accounts {
 		folders, err := s.Folders(a.ID)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		for _, f := range folders {
 			snap, err := s.Snapshot(a.ID, f.ID)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			for _, e := range snap.Entries {
-				all[string(a.Address)+" "+f.Name+" "+readAll(t, s, a.ID, f.ID, e.UID)]++
+				text, err := textOf(s, a.ID, f.ID, e.UID)
+				if err != nil {
+					return nil, err
+				}
+				all[string(a.Address)+" "+f.Name+" "+text]++
 			}
 		}
 	}
-	return all
+	return all, nil
 }
 
 func sameTexts(t *testing.T, got, want map[string]int) {

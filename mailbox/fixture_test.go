@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -156,62 +157,71 @@ func fixtureTexts() []string {
 // describe tells what a store holds, in words that no format changes.
 func describe(t *testing.T, s *Store) string {
 	t.Helper()
+	what, err := description(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return what
+}
+
+func description(s *Store) (string, error) {
 	var b strings.Builder
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	accounts, err := s.Accounts()
-	must(err)
 	for _, a := range accounts {
-		fmt.Fprintf(&b, "account %s admin=%v quota=%d\n", a.Address, a.Admin, a.Quota)
-		folders, err := s.Folders(a.ID)
-		must(err)
-		for _, f := range folders {
-			fmt.Fprintf(&b, " mailbox %s use=%q next=%d messages=%d unseen=%d deleted=%d bytes=%d keywords=%v\n",
-				f.Name, f.Use, f.UIDNext, f.Messages, f.Unseen, f.Deleted, f.Bytes, f.Keywords)
-			snap, err := s.Snapshot(a.ID, f.ID)
-			must(err)
-			uids := make([]UID, len(snap.Entries))
-			for i, e := range snap.Entries {
-				uids[i] = e.UID
-			}
-			i := 0
-			must(s.Facts(a.ID, f.ID, uids, func(m *Facts) error {
-				e := snap.Entries[i]
-				i++
-				text := readAll(t, s, a.ID, f.ID, m.UID)
-				date := m.Date.Format(time.RFC3339)
-				if m.Date.Year() != 2026 {
-					date = "now"
-				}
-				fmt.Fprintf(&b, "  %d flags=%d %v size=%d header=%d date=%s bytes=%x\n   prefix=%q\n   %s\n   %s\n", m.UID, e.Flags, snap.Folder.KeywordNames(e.Keywords),
-					m.Size, m.HeaderSize, date, sha256.Sum256([]byte(text)), m.Prefix, m.Envelope, m.Structure)
-				return nil
-			}))
-			if i != len(uids) {
-				t.Fatalf("%s: %d of %d messages have facts", f.Name, i, len(uids))
-			}
-			c, err := s.Changes(a.ID, f.ID, 1)
-			must(err)
-			fmt.Fprintf(&b, "  vanished=%v\n", c.Vanished)
-		}
-		names, err := s.Subscriptions(a.ID)
-		must(err)
-		fmt.Fprintf(&b, " subscribed to %v\n", names)
+		err = errors.Join(err, describeAccount(&b, s, a))
 	}
-	outbox, err := s.Outbox()
-	must(err)
+	outbox, bad := s.Outbox()
 	for _, o := range outbox {
 		fmt.Fprintf(&b, "outbox %s %s to %s at %s held=%v size=%d\n", o.ID, o.From, o.Domain, o.Due.Format(time.RFC3339), o.Held, o.Size)
 	}
-	must(s.Journal(func(l Line) bool {
+	err = errors.Join(err, bad, s.Journal(func(l Line) bool {
 		fmt.Fprintf(&b, "journal %s %s %s %v %q %q\n", l.Time.Format(time.RFC3339), l.Event, l.From, l.To, l.Subject, l.Reply)
 		return true
 	}))
-	return b.String()
+	return b.String(), err
+}
+
+func describeAccount(b *strings.Builder, s *Store, a Account) error {
+	fmt.Fprintf(b, "account %s admin=%v quota=%d\n", a.Address, a.Admin, a.Quota)
+	folders, err := s.Folders(a.ID)
+	for _, f := range folders {
+		err = errors.Join(err, describeFolder(b, s, a.ID, f))
+	}
+	names, bad := s.Subscriptions(a.ID)
+	fmt.Fprintf(b, " subscribed to %v\n", names)
+	return errors.Join(err, bad)
+}
+
+func describeFolder(b *strings.Builder, s *Store, id AccountID, f Folder) error {
+	fmt.Fprintf(b, " mailbox %s use=%q next=%d messages=%d unseen=%d deleted=%d bytes=%d keywords=%v\n",
+		f.Name, f.Use, f.UIDNext, f.Messages, f.Unseen, f.Deleted, f.Bytes, f.Keywords)
+	snap, err := s.Snapshot(id, f.ID)
+	if err != nil {
+		return err
+	}
+	uids := make([]UID, len(snap.Entries))
+	for i, e := range snap.Entries {
+		uids[i] = e.UID
+	}
+	i := 0
+	err = s.Facts(id, f.ID, uids, func(m *Facts) error {
+		e := snap.Entries[i]
+		i++
+		text, err := textOf(s, id, f.ID, m.UID)
+		date := m.Date.Format(time.RFC3339)
+		if m.Date.Year() != 2026 {
+			date = "now"
+		}
+		fmt.Fprintf(b, "  %d flags=%d %v size=%d header=%d date=%s bytes=%x\n   prefix=%q\n   %s\n   %s\n", m.UID, e.Flags, snap.Folder.KeywordNames(e.Keywords),
+			m.Size, m.HeaderSize, date, sha256.Sum256([]byte(text)), m.Prefix, m.Envelope, m.Structure)
+		return err
+	})
+	if err == nil && i != len(uids) {
+		err = fmt.Errorf("%s: %d of %d messages have facts", f.Name, i, len(uids))
+	}
+	c, bad := s.Changes(id, f.ID, 1)
+	fmt.Fprintf(b, "  vanished=%v\n", c.Vanished)
+	return errors.Join(err, bad)
 }
 
 func pack(t *testing.T, dir, name string) {

@@ -250,7 +250,10 @@ func TestKilledDuringMigration(t *testing.T) {
 				limit = time.Since(begun)
 			}
 		}
-		s := openStore(t, dir, Options{})
+		s, err := Open(dir, Options{}) // not openStore, which keeps all of them until the test ends
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got := describe(t, s); got != string(want) {
 			t.Fatalf("after %d kills it has\n%s\nwant\n%s", killed, got, want)
 		}
@@ -292,6 +295,7 @@ func asChild() (known bool, err error) {
 		"ROOST_TEST_POWER":        powerChild,
 		"ROOST_TEST_POWER_VERIFY": powerVerifyChild,
 		powerCopyEnv:              powerCopyChild,
+		powerLookEnv:              powerLookChild,
 	} {
 		if v := os.Getenv(name); v != "" {
 			known, err = true, errors.Join(err, work(v))

@@ -1,21 +1,19 @@
 package mailbox
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 )
 
 // disk is what a file system holds of one directory, as strictly as POSIX allows:
 // a write is on the disk, by sectors of 512 bytes in any order, when the file was
 // synced, or by chance; a name is there or gone when its directory was synced, or
-// by chance. It is fed with the system calls of a process, as strace records them.
+// by chance. A file that is moved to another directory has its name there when that
+// one was synced, and loses the old one when the other was, or both by chance: it may
+// be in two directories after a power cut, or in none. The disk is fed with the system
+// calls of a process, as strace records them (powertrace_test.go).
 type disk struct {
 	path string // of the root, as the process says
 	root *inode
@@ -35,6 +33,7 @@ type openFD struct {
 type inode struct {
 	dir  bool
 	name string // of the first link, for messages and for choosing
+	path string // the same, from the root
 
 	stable []byte // of a file
 	size   int64  // as the process sees it
@@ -66,7 +65,7 @@ func newDisk(path string) *disk {
 }
 
 func newDir(name string) *inode {
-	return &inode{dir: true, name: name, links: make(map[string]*inode), now: make(map[string]*inode)}
+	return &inode{dir: true, name: name, path: name, links: make(map[string]*inode), now: make(map[string]*inode)}
 }
 
 // sectorSize is what a disk writes whole or not at all.
@@ -114,6 +113,9 @@ func (n *inode) load(path string) error {
 		child, below := &inode{name: e.Name()}, filepath.Join(path, e.Name())
 		if e.IsDir() {
 			child = newDir(e.Name())
+		}
+		child.path = filepath.Join(n.path, e.Name())
+		if e.IsDir() {
 			err = errors.Join(err, child.load(below))
 		} else {
 			b, bad := os.ReadFile(below)
@@ -175,305 +177,4 @@ func writeSparse(path string, b []byte) error {
 		}
 	}
 	return f.Truncate(int64(len(b)))
-}
-
-// syscallRecord is one system call, from its entry to its return.
-type syscallRecord struct {
-	name string
-	args []string
-	ret  int64
-
-	write   *diskWrite
-	covered map[*diskWrite]bool // by a sync
-	names   map[*diskName]bool  // the same of a directory
-	node    *inode
-}
-
-// replay feeds the disk with what strace wrote, call by call.
-func (d *disk) replay(log io.Reader) error {
-	in := bufio.NewReaderSize(log, 1<<20)
-	open := make(map[string]*syscallRecord) // by thread
-	for {
-		line, err := in.ReadString('\n')
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := d.line(strings.TrimSuffix(line, "\n"), open); err != nil {
-			return fmt.Errorf("%.300s: %w", line, err)
-		}
-	}
-}
-
-func (d *disk) line(line string, open map[string]*syscallRecord) error {
-	pid, rest, _ := strings.Cut(line, " ")
-	rest = strings.TrimLeft(rest, " ")
-	if strings.HasPrefix(rest, "---") || strings.HasPrefix(rest, "+++") || strings.HasSuffix(rest, "<detached ...>") { // a thread that ended
-		return nil
-	}
-	var c *syscallRecord
-	if strings.HasPrefix(rest, "<... ") {
-		if c = open[pid]; c == nil {
-			return fmt.Errorf("returns from a call that was not seen")
-		}
-		delete(open, pid)
-	} else {
-		name, args, ok := strings.Cut(rest, "(")
-		if !ok {
-			return fmt.Errorf("is no call")
-		}
-		c = &syscallRecord{name: name}
-		args, unfinished := strings.CutSuffix(args, " <unfinished ...>")
-		if !unfinished {
-			args, _, _ = cutLast(args, " = ")
-			args = strings.TrimRight(args, " )")
-		}
-		c.args = strings.Split(args, ", ")
-		if err := d.enter(c); err != nil {
-			return err
-		}
-		if unfinished {
-			open[pid] = c
-			return nil
-		}
-	}
-	_, ret, ok := cutLast(rest, " = ")
-	if !ok {
-		return fmt.Errorf("has no result")
-	}
-	c.ret = -1
-	if n, err := strconv.ParseInt(strings.Fields(ret)[0], 0, 64); err == nil {
-		c.ret = n
-	}
-	return d.leave(c)
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
-}
-
-func (c *syscallRecord) fd() int {
-	n, err := strconv.Atoi(c.args[0])
-	if err != nil {
-		return -1
-	}
-	return n
-}
-
-// unhex decodes a string as strace -xx prints it.
-func unhex(s string) ([]byte, error) {
-	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
-		return nil, fmt.Errorf("a string is cut off")
-	}
-	s = s[1 : len(s)-1]
-	b := make([]byte, 0, len(s)/4)
-	for ; len(s) >= 4; s = s[4:] {
-		b = append(b, nibble(s[2])<<4|nibble(s[3]))
-	}
-	return b, nil
-}
-
-func nibble(c byte) byte {
-	if c >= 'a' {
-		return c - 'a' + 10
-	}
-	return c - '0'
-}
-
-func (d *disk) enter(c *syscallRecord) error {
-	f := d.fds[c.fd()]
-	switch c.name {
-	case "close":
-		delete(d.fds, c.fd())
-		return nil
-	case "write":
-		if f == nil {
-			if c.fd() == 1 {
-				b, err := unhex(c.args[1])
-				d.note(string(b))
-				return err
-			}
-			return nil
-		}
-		b, err := unhex(c.args[1])
-		c.begin(f, &diskWrite{off: f.pos, data: b})
-		return err
-	case "pwrite64":
-		if f == nil {
-			return nil
-		}
-		b, err := unhex(c.args[1])
-		if err != nil {
-			return err
-		}
-		off, err := strconv.ParseInt(c.args[3], 0, 64)
-		c.begin(f, &diskWrite{off: off, data: b})
-		return err
-	case "ftruncate", "fallocate":
-		if f == nil {
-			return nil
-		}
-		n, err := strconv.ParseInt(c.args[len(c.args)-1], 0, 64)
-		c.begin(f, &diskWrite{off: n})
-		return err
-	case "fsync", "fdatasync":
-		if f == nil {
-			return nil
-		}
-		d.before(f.node)
-		c.node, c.names, c.covered = f.node, make(map[*diskName]bool), make(map[*diskWrite]bool)
-		for _, n := range f.node.names {
-			c.names[n] = true
-		}
-		for _, w := range f.node.writes {
-			c.covered[w] = w.done
-		}
-		return nil
-	case "openat", "mkdirat", "unlinkat", "renameat", "lseek":
-		return nil
-	}
-	if f != nil || c.name == "rename" || c.name == "renameat2" || c.name == "linkat" {
-		return fmt.Errorf("the disk does not know this call")
-	}
-	return nil
-}
-
-func (c *syscallRecord) begin(f *openFD, w *diskWrite) {
-	c.node, c.write = f.node, w
-	f.node.writes = append(f.node.writes, w)
-}
-
-func (d *disk) leave(c *syscallRecord) error {
-	switch {
-	case c.write != nil:
-		if c.ret < 0 || c.write.data != nil && c.ret != int64(len(c.write.data)) {
-			return fmt.Errorf("the process met an error that the disk does not know")
-		}
-		c.write.done = true
-		end := c.write.off + int64(len(c.write.data))
-		if c.write.data == nil && c.name == "ftruncate" {
-			c.node.size = end
-		}
-		c.node.size = max(c.node.size, end)
-		if f := d.fds[c.fd()]; c.name == "write" && f != nil {
-			f.pos = end
-		}
-	case c.covered != nil:
-		if c.ret == 0 && d.sync(c.node) {
-			c.node.settle(c.covered, c.names)
-		}
-	case c.name == "lseek":
-		if f := d.fds[c.fd()]; f != nil && c.ret >= 0 {
-			f.pos = c.ret
-		}
-	case c.ret >= 0:
-		return d.name(c)
-	}
-	return nil
-}
-
-// settle makes durable what a sync covered.
-func (n *inode) settle(covered map[*diskWrite]bool, names map[*diskName]bool) {
-	var left []*diskWrite
-	for _, w := range n.writes {
-		if covered[w] {
-			n.stable = w.apply(n.stable, always)
-		} else {
-			left = append(left, w)
-		}
-	}
-	n.writes = left
-	var unsynced []*diskName
-	for _, c := range n.names {
-		if names[c] {
-			c.apply(n.links)
-		} else {
-			unsynced = append(unsynced, c)
-		}
-	}
-	n.names = unsynced
-}
-
-// name applies a call that makes, removes or opens a name.
-func (d *disk) name(c *syscallRecord) error {
-	if c.name != "openat" && c.name != "mkdirat" && c.name != "unlinkat" && c.name != "renameat" {
-		return nil
-	}
-	dir, base, err := d.find(c.args[0], c.args[1])
-	if err != nil || dir == nil && base != "." {
-		return err
-	}
-	change := func(n *diskName) {
-		n.apply(dir.now)
-		dir.names = append(dir.names, n)
-	}
-	switch c.name {
-	case "openat":
-		node := d.root
-		if dir != nil {
-			node = dir.now[base]
-		}
-		if node == nil {
-			if !strings.Contains(c.args[2], "O_CREAT") {
-				return fmt.Errorf("opens a file that the disk does not know")
-			}
-			node = &inode{name: base}
-			change(&diskName{add: base, node: node})
-		}
-		if strings.Contains(c.args[2], "O_TRUNC") && node.size > 0 {
-			node.writes = append(node.writes, &diskWrite{done: true})
-			node.size = 0
-		}
-		d.fds[int(c.ret)] = &openFD{node: node}
-	case "mkdirat":
-		change(&diskName{add: base, node: newDir(base)})
-	case "unlinkat":
-		change(&diskName{remove: base})
-		d.gone[filepath.Ext(base)]++
-	case "renameat":
-		to, name, err := d.find(c.args[2], c.args[3])
-		if err != nil {
-			return err
-		}
-		if to != dir {
-			return fmt.Errorf("moves a file to another directory, which the disk does not know")
-		}
-		change(&diskName{remove: base, add: name, node: dir.now[base]})
-	}
-	return nil
-}
-
-// find returns the directory of a path and the name in it; nil and "." for the
-// root, and nil and "" for what is elsewhere.
-func (d *disk) find(at, arg string) (dir *inode, base string, err error) {
-	b, err := unhex(arg)
-	if err != nil {
-		return nil, "", err
-	}
-	path := string(b)
-	rel, ok := strings.CutPrefix(path, d.path)
-	if !ok || rel != "" && rel[0] != '/' {
-		if !filepath.IsAbs(path) && at != "AT_FDCWD" {
-			if fd, err := strconv.Atoi(at); err == nil && d.fds[fd] != nil {
-				return nil, "", fmt.Errorf("uses a path below an open directory, which the disk does not know")
-			}
-		}
-		return nil, "", nil
-	}
-	parts := strings.FieldsFunc(rel, func(r rune) bool { return r == '/' })
-	if len(parts) == 0 {
-		return nil, ".", nil
-	}
-	dir = d.root
-	for _, p := range parts[:len(parts)-1] {
-		if dir = dir.now[p]; dir == nil {
-			return nil, "", fmt.Errorf("uses a directory that the disk does not know")
-		}
-	}
-	return dir, parts[len(parts)-1], nil
 }

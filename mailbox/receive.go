@@ -105,7 +105,7 @@ const newSuffix = ".new"
 // their checksums, that are in dir already and may be missing in the backup.
 func receive(ctx context.Context, src source, dir string, kept map[string]string, progress func(done, total int64)) (Manifest, error) {
 	var m Manifest
-	if err := os.MkdirAll(filepath.Join(dir, "packs"), 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return m, err
 	}
 	if err := dropUnfinished(dir); err != nil {

@@ -90,6 +90,9 @@ type rescue struct {
 }
 
 func (r *rescue) run(ctx context.Context) error {
+	if _, err := finishRestore(r.dir); err != nil {
+		return err
+	}
 	release, err := lockDir(r.dir)
 	if err != nil {
 		return err
@@ -125,6 +128,9 @@ func (r *rescue) run(ctx context.Context) error {
 	if statErr == nil {
 		r.out.Damaged = path + ".damaged-" + time.Now().UTC().Format(snapshotTime)
 		if err := os.Rename(path, r.out.Damaged); err != nil {
+			return err
+		}
+		if err := syncDir(r.dir); err != nil { // or the next one might take its place
 			return err
 		}
 	}

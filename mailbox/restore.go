@@ -57,7 +57,7 @@ func RestoreDir(ctx context.Context, from, dir string, o RestoreOptions) (Restor
 
 func restore(ctx context.Context, src source, dir string, o RestoreOptions) (Restored, error) {
 	var out Restored
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return out, err
 	}
 	release, err := lockDir(dir)
@@ -65,6 +65,9 @@ func restore(ctx context.Context, src source, dir string, o RestoreOptions) (Res
 		return out, err
 	}
 	defer release()
+	if _, err := finishRestore(dir); err != nil {
+		return out, err
+	}
 	there, err := hasStore(dir)
 	if err != nil {
 		return out, err
@@ -72,10 +75,13 @@ func restore(ctx context.Context, src source, dir string, o RestoreOptions) (Res
 	if there && !o.Replace {
 		return out, faultf(ErrExists, "there is a store in %s already: name another directory, or say --replace to move it aside", dir)
 	}
-	stage := filepath.Join(dir, "restoring")
-	if err := os.RemoveAll(stage); err != nil {
+	free, err := beginRestore(dir)
+	if err != nil {
 		return out, err
 	}
+	defer free()
+	stage := filepath.Join(dir, restoringName)
+	defer os.RemoveAll(stage) // it has another name once it is whole
 	m, err := receive(ctx, src, stage, nil, o.Progress)
 	if err != nil {
 		return out, fmt.Errorf("read the backup: %w", err)
@@ -87,16 +93,16 @@ func restore(ctx context.Context, src source, dir string, o RestoreOptions) (Res
 	if err := settleIn(ctx, stage, &out); err != nil {
 		return out, fmt.Errorf("open the restored store: %w", err)
 	}
-	if there {
-		out.Replaced = filepath.Join(dir, "replaced-"+time.Now().UTC().Format(snapshotTime))
-		if err := moveStore(dir, out.Replaced); err != nil {
-			return out, err
-		}
+	if now, err := hasStore(dir); err != nil {
+		return out, err
+	} else if now && !there {
+		return out, faultf(ErrExists, "meanwhile a store was made in %s", dir)
 	}
-	if err := moveStore(stage, dir); err != nil {
+	stage, out.Replaced, err = begunRestore(dir, there)
+	if err != nil {
 		return out, err
 	}
-	return out, os.RemoveAll(stage)
+	return out, putBack(dir, stage)
 }
 
 // hasStore tells whether a directory has a roost.db or packs.
@@ -110,24 +116,6 @@ func hasStore(dir string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// moveStore moves the files of a store into another directory, roost.db last: a
-// directory without one is never taken for a new store while it has packs.
-func moveStore(from, to string) error {
-	if err := os.MkdirAll(to, 0o700); err != nil {
-		return err
-	}
-	if err := os.Remove(filepath.Join(to, "packs")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	for _, name := range []string{"packs", "snapshots", runningName, dbName} {
-		err := os.Rename(filepath.Join(from, name), filepath.Join(to, name))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return errors.Join(syncDir(to), syncDir(from))
 }
 
 // unchangedSince tells whether a store acknowledged nothing after a backup of it:

@@ -63,7 +63,7 @@ func (s *Store) takeSnapshot(ctx context.Context) error {
 	if len(all) > 0 && now.Sub(all[0].at) < snapshotEvery*9/10 && !now.Before(all[0].at) {
 		return nil
 	}
-	if err := os.MkdirAll(snapshotDir(s.dir), 0o700); err != nil {
+	if err := nameDir(snapshotDir(s.dir)); err != nil {
 		return err
 	}
 	var size int64

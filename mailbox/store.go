@@ -103,6 +103,11 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
+	if done, err := finishRestore(dir); err != nil {
+		return nil, err
+	} else if done {
+		o.Log.Info("finished a restore that was interrupted", "directory", dir)
+	}
 	if err := inspectFirst(dir, o); err != nil {
 		return nil, err
 	}
@@ -120,23 +125,35 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// makeDir makes the data directory, and has its name on the disk before anything
-// in it is promised.
+// makeDir makes a data directory, and has its name on the disk before anything in it
+// is promised.
 func makeDir(dir string) error {
-	_, err := os.Stat(dir)
-	missing := errors.Is(err, os.ErrNotExist)
-	if err := os.MkdirAll(filepath.Join(dir, "packs"), 0o700); err != nil {
-		return err
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		err = nameDir(dir)
 	}
-	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	// The process that made it may have been killed before it came to this.
-	if err := syncDir(filepath.Dir(dir)); err != nil && missing {
+	return os.MkdirAll(filepath.Join(dir, "packs"), 0o700)
+}
+
+// nameDir makes a directory, and those above it that are missing.
+func nameDir(dir string) error {
+	above := filepath.Dir(dir)
+	if _, err := os.Stat(dir); err == nil {
+		// The process that made it may have been killed before it came to this. It is no
+		// error if the one above is not ours to open.
+		_ = syncDir(above)
+		return nil
+	}
+	if err := nameDir(above); err != nil {
 		return err
 	}
-	return nil
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncDir(above)
 }
 
 // createFile makes roost.db where there is none. It has that name only once it

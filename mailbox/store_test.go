@@ -100,15 +100,20 @@ func hello(n int) string {
 
 func readAll(t testing.TB, s *Store, id AccountID, folder FolderID, uid UID) string {
 	t.Helper()
+	text, err := textOf(s, id, folder, uid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func textOf(s *Store, id AccountID, folder FolderID, uid UID) (string, error) {
 	m, err := s.OpenMessage(id, folder, uid)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	b, err := io.ReadAll(m.Reader())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	return string(b), err
 }
 
 func TestOpenTwiceIsRefused(t *testing.T) {
