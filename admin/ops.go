@@ -85,6 +85,7 @@ func Ops() []Op {
 		op("retention set", "Set how long expunged messages, junk and trash are kept.", Administrator, retentionSet),
 
 		op("dns", "Show the DNS records that a domain needs, and why; check them with --check.", Administrator, dns),
+		op("trace", "Show what became of mail, and why some was refused: the newest lines of the journal.", Administrator, trace),
 		op("status", "Show accounts, what waits to be sent, and the open doors.", Administrator, status),
 		op("test", "Send a test message to an account, through this server's own SMTP port.", Self, test),
 		op("check", "Check the whole store for damage.", Administrator, check),

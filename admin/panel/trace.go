@@ -76,16 +76,7 @@ func (q query) matches(l mailbox.Line) bool {
 	if q.Event != "" && l.Event != q.Event {
 		return false
 	}
-	if q.Text == "" {
-		return true
-	}
-	text := strings.ToLower(q.Text)
-	for _, in := range append([]string{l.From, l.Subject, l.MessageID, l.Remote, l.Reply, l.Message.String()}, l.To...) {
-		if strings.Contains(strings.ToLower(in), text) {
-			return true
-		}
-	}
-	return false
+	return admin.Mentions(l, q.Text)
 }
 
 // row is a line as the list shows it.
