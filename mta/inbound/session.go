@@ -25,6 +25,7 @@ type session struct {
 	to      []recipient
 	refused []refusal // recipients, for the journal
 	more    int       // of them that are not kept
+	told    bool      // the journal has a refused MAIL of this connection
 }
 
 // recipient is a forward-path that was taken.
@@ -64,10 +65,31 @@ func (s *session) Mail(ctx context.Context, from smtp.Path, p smtp.MailParams) e
 		return reply(err) // RFC 1870 6.1
 	}
 	if s.RefuseNullMX && s.nullMX(ctx, from) {
-		return errNullMX
+		return s.refuse(ctx, from, p, errNullMX)
 	}
 	s.from, s.params = from, p
 	return nil
+}
+
+// TooLarge notes a message that its size keeps out.
+func (s *session) TooLarge(ctx context.Context, from smtp.Path, p smtp.MailParams, r smtp.Reply) {
+	_ = s.refuse(ctx, from, p, r)
+}
+
+// refuse writes down a message that is refused for good at MAIL, before it is known
+// whom it is for: the first of a connection, as a line for each would be a flood.
+func (s *session) refuse(ctx context.Context, from smtp.Path, p smtp.MailParams, r smtp.Reply) error {
+	s.Log.Info("refused", "from", from, "reply", r, "peer", s.conn.Peer())
+	if s.told {
+		return r
+	}
+	s.told = true
+	l := s.line(mailbox.Refused)
+	l.From, l.To, l.Size, l.Reply = from.String(), nil, p.Size, r.Error()
+	if err := s.Store.Log(ctx, l); err != nil {
+		s.Log.Error("a refused message is not in the journal", "err", err)
+	}
+	return r
 }
 
 // maxAsk bounds how long a client waits for an answer to MAIL.

@@ -30,6 +30,13 @@ type Session interface {
 	Reset(ctx context.Context)
 }
 
+// Sized is a Session that is told of a message which is refused because it would be
+// too large (RFC 1870 6.1), so that the sender's question after it has an answer.
+type Sized interface {
+	Session
+	TooLarge(ctx context.Context, from Path, p MailParams, r Reply)
+}
+
 // Authenticator is a Session that people can log in to.
 type Authenticator interface {
 	Session

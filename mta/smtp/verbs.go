@@ -251,8 +251,11 @@ func (c *Conn) doMail(ctx context.Context, arg string) error {
 	if p.RequireTLS && c.TLS() == nil {
 		return errNeedTLS
 	}
-	if p.Size > c.server.opt.MaxSize() {
-		return errTooLarge // RFC 1870 6.1
+	if p.Size > c.server.opt.MaxSize() { // RFC 1870 6.1
+		if s, ok := c.session.(Sized); ok {
+			s.TooLarge(ctx, from, p, errTooLarge)
+		}
+		return errTooLarge
 	}
 	if err := c.session.Mail(ctx, from, p); err != nil {
 		return err
