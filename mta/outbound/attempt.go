@@ -344,19 +344,22 @@ func (a *attempt) transaction(ctx context.Context, batch []Result) error {
 // envelopeFailed tells a refusal that holds for every host from one that may
 // be this host's.
 func (a *attempt) envelopeFailed(ctx context.Context, err error) error {
-	if errors.Is(err, smtp.ErrNotOffered) {
-		// RFC 6531 section 3.6: never downgraded.
-		return &failure{during: "MAIL", outcome: Permanent, cause: err,
-			reply: smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 6, 7}, Text: a.target.host + " does not take internationalised addresses (SMTPUTF8)"}}
-	}
 	var refused smtp.Reply
 	final := errors.As(err, &refused) && refused.Permanent() && !a.unwelcome(refused)
-	if a.resumed && !final {
+	unfit := errors.Is(err, smtp.ErrNotOffered)
+	switch {
+	case a.resumed && unfit:
+		a.conn.Quit(ctx) // another exchanger may be fit
+		return a.stale(ctx, err)
+	case a.resumed && !final:
 		// The server may count what comes over a connection, or have ended it.
 		a.leave(ctx, err)
 		return a.stale(ctx, err)
-	}
-	if final {
+	case unfit:
+		// RFC 6531 section 3.6: never downgraded.
+		return &failure{during: "MAIL", outcome: Permanent, cause: err,
+			reply: smtp.Reply{Code: 550, Enhanced: smtp.Enhanced{5, 6, 7}, Text: a.target.host + " does not take internationalised addresses (SMTPUTF8)"}}
+	case final:
 		return fmt.Errorf("%w: %w", errFinal, &failure{during: "MAIL", outcome: Permanent, reply: refused, target: a.target, cause: err})
 	}
 	return a.broken("MAIL", smtp.Enhanced{4, 4, 2}, err)
