@@ -2,8 +2,10 @@ package queue_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -239,4 +241,43 @@ func TestAnotherSmartHost(t *testing.T) {
 			t.Errorf("dialled %v", d)
 		}
 	})
+}
+
+// Servers that fail at any moment at which it is plain that they have not taken the
+// message: each arrives, once.
+func TestUnreliableServers(t *testing.T) {
+	for seed := range uint64(5) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			inBox(t, func(t *testing.T, b *box) {
+				dice := rand.New(rand.NewPCG(seed, 1))
+				var mu sync.Mutex
+				// One time in so many it fails, and then one in three by hanging up.
+				sometimes := func(n int) error {
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case dice.IntN(n) > 0:
+						return nil
+					case dice.IntN(3) == 0:
+						return smtp.Reply{Code: 421, Text: "going down"}
+					}
+					return smtp.Reply{Code: 451, Text: "not now"}
+				}
+				b.sink.set(func(s *sink) {
+					s.begin = func() error { return sometimes(5) }
+					s.answer = func(string) error { return sometimes(5) }
+					s.data = func() error { return sometimes(5) }
+				})
+				b.run()
+				for i := range 60 {
+					b.submit("ann@example.org", fmt.Sprintf("u%d@d%d.example.net", i, i%4))
+					if i%10 == 9 {
+						time.Sleep(time.Second)
+					}
+				}
+				time.Sleep(4 * 24 * time.Hour)
+				b.once(60)
+			})
+		})
+	}
 }

@@ -205,6 +205,7 @@ type sink struct {
 	stop     func()
 
 	mu      sync.Mutex
+	begin   func() error          // at MAIL; nil takes it
 	answer  func(to string) error // at RCPT; nil takes it
 	noDSN   bool                  // it does not offer DSN
 	data    func() error          // before the answer to DATA
@@ -346,6 +347,14 @@ type session struct {
 }
 
 func (s *session) Mail(_ context.Context, from smtp.Path, p smtp.MailParams) error {
+	s.sink.mu.Lock()
+	begin := s.sink.begin
+	s.sink.mu.Unlock()
+	if begin != nil {
+		if err := begin(); err != nil {
+			return err
+		}
+	}
 	s.d = delivery{from: from.String(), wishes: strings.TrimSpace(p.EnvelopeID + " " + string(p.Return))}
 	return nil
 }
