@@ -17,8 +17,6 @@ type BackupRequest struct {
 // backup has.
 const BackupSize = "Roost-Backup-Size"
 
-// sendBackup answers with a backup as a tar file, made while the server works. One that
-// ends early has no checksums at its end, and whoever receives it notices.
 func (o *Office) sendBackup(w http.ResponseWriter, r *http.Request) {
 	var ask BackupRequest
 	if err := json.NewDecoder(io.LimitReader(r.Body, maxBackupRequest)).Decode(&ask); err != nil && err != io.EOF {
@@ -26,16 +24,30 @@ func (o *Office) sendBackup(w http.ResponseWriter, r *http.Request) {
 		reply(w, e.Kind.Status(), map[string]*Error{"error": e})
 		return
 	}
-	b, err := o.Store.NewBackup(r.Context())
-	if err != nil {
+	if err := o.SendBackup(w, r, ask.Have); err != nil {
 		e := Explain(err)
 		reply(w, e.Kind.Status(), map[string]*Error{"error": e})
-		return
+	}
+}
+
+// SendBackup answers with a backup as a tar file, made while the server works and never
+// in a file here. An error says that nothing was sent. A backup that ends early is shorter
+// than was told, and has no checksums at its end: whoever receives it notices. It has
+// everybody's mail and keys in it: the caller sees to who may have it.
+func (o *Office) SendBackup(w http.ResponseWriter, r *http.Request, have map[string]int64) error {
+	b, err := o.Store.NewBackup(r.Context())
+	if err != nil {
+		return err
 	}
 	defer b.Close()
+	length, err := b.TarSize(have)
+	if err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", "application/x-tar")
+	w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
 	w.Header().Set(BackupSize, strconv.FormatInt(b.Size(), 10))
-	if err := b.WriteTar(r.Context(), w, ask.Have, nil); err != nil {
+	if err := b.WriteTar(r.Context(), w, have, nil); err != nil {
 		if o.Log != nil {
 			o.Log.Error("a backup is not whole", "err", err)
 		}
@@ -44,6 +56,7 @@ func (o *Office) sendBackup(w http.ResponseWriter, r *http.Request) {
 	if o.Log != nil {
 		o.Log.Info("backup sent", "bytes", b.Size(), "packs", len(b.Manifest.Packs))
 	}
+	return nil
 }
 
 // maxBackupRequest is room for the names of a hundred thousand packs.

@@ -158,13 +158,67 @@ func (b *Backup) Size() int64 {
 	return total
 }
 
+// TarSize is the number of bytes that WriteTar writes, when nothing is damaged.
+func (b *Backup) TarSize(have map[string]int64) (int64, error) {
+	manifest, err := json.MarshalIndent(&b.Manifest, "", "  ")
+	if err != nil {
+		return 0, err
+	}
+	files := []ManifestPack{{manifestName, int64(len(manifest))}}
+	for _, p := range b.Manifest.Packs {
+		if have[p.Name] != p.Size {
+			files = append(files, ManifestPack{packsPrefix + p.Name, p.Size})
+		}
+	}
+	files = append(files, ManifestPack{dbName, b.Manifest.Database})
+	sums := int64(0)
+	for _, f := range files {
+		sums += 2*sha256.Size + int64(len("  "+f.Name+"\n"))
+	}
+	total := int64(2 * tarBlock) // the end
+	for _, f := range append(files, ManifestPack{sumsName, sums}) {
+		var header counter // longer than a block for a file of 8 GB
+		if err := tar.NewWriter(&header).WriteHeader(b.header(f.Name, f.Size)); err != nil {
+			return 0, err
+		}
+		total += int64(header) + (f.Size+tarBlock-1)/tarBlock*tarBlock
+	}
+	return total, nil
+}
+
+const tarBlock = 512
+
+// counter counts what is written.
+type counter int64
+
+func (c *counter) Write(b []byte) (int, error) { *c += counter(len(b)); return len(b), nil }
+
+func (b *Backup) header(name string, size int64) *tar.Header {
+	return &tar.Header{Name: name, Mode: 0o600, Size: size, ModTime: b.Manifest.Taken}
+}
+
+// BackupSize is about how many bytes a whole backup would have now.
+func (s *Store) BackupSize() (total int64, err error) {
+	err = s.view(func(tx *tx) error {
+		total = tx.Size()
+		return tx.each(bPacks, nil, func(_, v []byte) error {
+			row, err := parsePackRow(v)
+			if row.records > 0 {
+				total += row.size
+			}
+			return err
+		})
+	})
+	return total, err
+}
+
 // WriteTar writes the backup. The packs that have tells of, by name and size, are
 // with the receiver already and are left out: a pack of one size never changes.
 // progress, if not nil, is called with the bytes of files done so far. A pack
 // that is gone or too short from damage is left out as far as it is, and named in
 // the error ErrCorrupt after all else is written.
 func (b *Backup) WriteTar(ctx context.Context, w io.Writer, have map[string]int64, progress func(done int64)) error {
-	t := &tarWriter{ctx: ctx, tar: tar.NewWriter(w), at: b.Manifest.Taken, progress: progress}
+	t := &tarWriter{ctx: ctx, tar: tar.NewWriter(w), header: b.header, progress: progress}
 	manifest, err := json.MarshalIndent(&b.Manifest, "", "  ")
 	if err != nil {
 		return err
@@ -208,14 +262,14 @@ func (b *Backup) WriteTar(ctx context.Context, w io.Writer, have map[string]int6
 type tarWriter struct {
 	ctx      context.Context
 	tar      *tar.Writer
-	at       time.Time
+	header   func(name string, size int64) *tar.Header
 	sums     []byte
 	done     int64
 	progress func(int64)
 }
 
 func (t *tarWriter) bytes(name string, b []byte) error {
-	if err := t.tar.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(b)), ModTime: t.at}); err != nil {
+	if err := t.tar.WriteHeader(t.header(name, int64(len(b)))); err != nil {
 		return err
 	}
 	if name != sumsName {
@@ -226,7 +280,7 @@ func (t *tarWriter) bytes(name string, b []byte) error {
 }
 
 func (t *tarWriter) file(name string, r io.Reader, size int64) error {
-	if err := t.tar.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: size, ModTime: t.at}); err != nil {
+	if err := t.tar.WriteHeader(t.header(name, size)); err != nil {
 		return err
 	}
 	hash := sha256.New()

@@ -47,7 +47,27 @@ func backUp(t *testing.T, s *Store, have map[string]int64) []byte {
 	if done != b.Size() {
 		t.Errorf("progress ended at %d of %d", done, b.Size())
 	}
+	if size, err := b.TarSize(have); err != nil || size != int64(out.Len()) {
+		t.Errorf("the tar file has %d bytes, and should have %d (%v)", out.Len(), size, err)
+	}
 	return out.Bytes()
+}
+
+func TestSizeOfAHugeBackup(t *testing.T) {
+	b := &Backup{Manifest: Manifest{Database: 9 << 30, Taken: time.Now().Truncate(time.Second)}}
+	small := &Backup{Manifest: Manifest{Database: 1 << 30, Taken: b.Manifest.Taken}}
+	huge, err := b.TarSize(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := small.TarSize(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A tar header has room for eleven octal digits of a size, and another way for more.
+	if more := huge - size - 8<<30; more < 0 || more > 4096 {
+		t.Errorf("8 GB more are %d bytes and 8 GB more", more)
+	}
 }
 
 // texts are all messages of a store, by account and mailbox, without UIDs.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -360,6 +361,31 @@ func TestCheckOfTheStore(t *testing.T) {
 	got := w.signIn("boss").send(http.MethodPost, "/panel/settings/check", url.Values{})
 	wants(t, got, http.StatusOK, "Every message is being read.", "All is well.", "Messages 1")
 	sound(t, "check", got)
+}
+
+// An administrator takes a backup away, of the length that was told, and it restores.
+func TestBackupIsDownloaded(t *testing.T) {
+	w := newWorld(t)
+	w.deliver("anna", "Subject: one\n\nHello\n")
+	if got := w.signIn("anna").send(http.MethodPost, "/panel/settings/backup", url.Values{}); got.Code != http.StatusForbidden {
+		t.Errorf("anna has a backup of everybody's mail: %d", got.Code)
+	}
+	boss := w.signIn("boss")
+	if got := boss.get("/panel/settings/backup"); got.Code == http.StatusOK {
+		t.Error("a link is enough to make a backup")
+	}
+	wants(t, boss.get("/panel/settings"), http.StatusOK, "Download a backup")
+	got := boss.send(http.MethodPost, "/panel/settings/backup", url.Values{})
+	if got.Code != http.StatusOK || got.Header().Get("Content-Type") != "application/x-tar" || !strings.HasPrefix(got.Header().Get("Content-Disposition"), "attachment; filename=\"roost-") {
+		t.Fatalf("%d %v", got.Code, got.Header())
+	}
+	if told := got.Header().Get("Content-Length"); told != strconv.Itoa(got.Body.Len()) {
+		t.Errorf("%d bytes, and %s were told", got.Body.Len(), told)
+	}
+	back, err := mailbox.Restore(t.Context(), got.Body, t.TempDir(), mailbox.RestoreOptions{})
+	if err != nil || back.Messages != 1 || back.Accounts != 3 {
+		t.Errorf("restored %+v, %v", back, err)
+	}
 }
 
 // Every operation that changes something has a form somewhere, or is named here as one

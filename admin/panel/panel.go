@@ -5,7 +5,8 @@
 //
 // It works without JavaScript; the one script adds comfort. It refuses to send a password
 // over a wire in the clear, to show anybody another person's mail, and to let mail
-// fetch, run or pretend anything.
+// fetch, run or pretend anything. A backup has everybody's mail, and is for administrators
+// to keep.
 package panel
 
 import (
@@ -64,6 +65,7 @@ func New(o *admin.Office) http.Handler {
 	at("GET /panel/domains/{domain}/zone", p.signedIn(zone))
 	at("/panel/settings", p.signedIn(settings))
 	at("POST /panel/settings/check", p.signedIn(check))
+	at("POST /panel/settings/backup", p.signedIn(backup))
 	at("GET /panel/mail", p.signedIn(inbox))
 	at("GET /panel/mail/{folder}", p.signedIn(folder))
 	at("GET /panel/mail/{folder}/{uid}", p.signedIn(letter))

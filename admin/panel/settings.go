@@ -1,7 +1,9 @@
 package panel
 
 import (
+	"fmt"
 	"net/http"
+	"time"
 
 	"roost/admin"
 	"roost/admin/machine"
@@ -16,9 +18,7 @@ func settings(v *visit) error {
 		return err
 	}
 	if !v.account.Admin {
-		// The words are the operation's.
-		_, err := ask[admin.Host](v, "host show")
-		return err
+		return v.administrators()
 	}
 	var page struct {
 		Status       admin.Status
@@ -31,6 +31,7 @@ func settings(v *visit) error {
 		Cared        bool // somebody sees to certificates
 		Taken        []machine.Taken
 		Disk         disk
+		Backup       int64 // bytes
 		Lockouts     []admin.Lockout
 		Lift         form
 		Rules        []admin.Rule
@@ -61,6 +62,9 @@ func settings(v *visit) error {
 		return err
 	}
 	if page.Disk, err = diskOf(v.store.Dir()); err != nil {
+		return err
+	}
+	if page.Backup, err = v.store.BackupSize(); err != nil {
 		return err
 	}
 	if page.Set, err = v.form("host set", "Save"); err != nil {
@@ -122,6 +126,26 @@ func settings(v *visit) error {
 		page.Cared, page.Certificates = true, v.office.Certificates()
 	}
 	return v.show("settings", "settings", "Settings", page)
+}
+
+// administrators refuses what is for them, in the words of an operation.
+func (v *visit) administrators() error {
+	_, err := ask[admin.Host](v, "host show")
+	return err
+}
+
+// backup sends all of the store while the server works, as roost backup does.
+func backup(v *visit) error {
+	if !v.account.Admin {
+		return v.administrators()
+	}
+	name := "roost-" + time.Now().UTC().Format("20060102T150405Z") + ".tar"
+	v.w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", name))
+	err := v.office.SendBackup(v.w, v.r, nil)
+	if err != nil {
+		v.w.Header().Del("Content-Disposition")
+	}
+	return err
 }
 
 // check reads the whole store, which takes its time: the page begins at once, and ends
