@@ -39,6 +39,8 @@ func scripted(t *testing.T, script string) (net.Conn, func()) {
 			case "WAIT":
 				time.Sleep(20 * time.Minute)
 			case "CLOSE":
+				// A pipe whose other end is closed already takes no deadline.
+				synctest.Wait()
 				return
 			}
 		}
