@@ -65,7 +65,8 @@ type blockListSetArgs struct {
 func (blockListSetArgs) Help() string {
 	return "The lists are asked last, within two seconds, and only about mail that neither a rule nor the sender's domain nor what readers did with the sender's mail has decided. " +
 		"Each is tried first with the test entries that every list has; one that does not answer them is not taken. " +
-		"Many lists do not answer a resolver that many share, as those of hosting providers: use one of your own."
+		"Many lists do not answer a resolver that many share, as those of hosting providers: use one of your own. " +
+		"Who runs a list learns which strangers' servers write to you."
 }
 
 func blockListSet(ctx context.Context, o *Office, a *blockListSetArgs) (BlockLists, error) {

@@ -12,6 +12,9 @@
 // A small cache honours TTLs and is bounded in entries and in time. Failures are
 // kept for 5 seconds (RFC 9520).
 //
+// It knows what a block list of addresses (RFC 5782) says, and what it says when it
+// won't: that is never taken for a listing.
+//
 // The package refuses to validate DNSSEC itself, to walk from the root, to
 // apply search lists, and to read /etc/hosts.
 package dns
