@@ -148,7 +148,8 @@ func (a *attempt) stale(ctx context.Context, err error) error {
 }
 
 // suits tells whether a connection for the message of an attempt would be
-// like this one. RFC 8689 section 4.2.1 asks for more than others do.
+// like this one. RFC 8689 section 4.2.1 asks for more than others do. Its TLS-Required:
+// No asks for nothing that others do not get, as there is no policy to be ignored.
 func (c *connection) suits(a *attempt) bool {
 	return c.requireTLS == a.message.RequireTLS && (a.relay != nil || c.domain == a.message.Domain)
 }

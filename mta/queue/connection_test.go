@@ -246,7 +246,11 @@ func TestAnotherSmartHost(t *testing.T) {
 // Servers that fail at any moment at which it is plain that they have not taken the
 // message: each arrives, once.
 func TestUnreliableServers(t *testing.T) {
-	for seed := range uint64(5) {
+	seeds := uint64(5)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inBox(t, func(t *testing.T, b *box) {
 				dice := rand.New(rand.NewPCG(seed, 1))
