@@ -16,8 +16,8 @@
 //	running              nothing: the store is open, or was not closed
 //
 // A backup (backup.go) is a tar file of roost.db and packs at one moment. Restore puts
-// it back by way of directories restoring, replacing-TIME and restored, which the next
-// start finishes or removes, and moves what was there to replaced-TIME (putback.go). Rescue
+// it back by way of a directory roost.restoring, which the next start finishes or
+// removes, and moves what was there to replaced-TIME (putback.go). Rescue
 // (rescue.go) makes a roost.db from the newest snapshot that is whole and what the
 // packs got since.
 //

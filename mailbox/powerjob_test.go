@@ -116,8 +116,8 @@ var powerJobs = []powerJob{
 }
 
 const (
-	stagedManifest = "data/restoring/backup.json.new.part"
-	stagedSums     = "data/restoring/SHANSUMS.new.part"
+	stagedManifest = "data/roost.restoring/backup.json.new.part"
+	stagedSums     = "data/roost.restoring/SHANSUMS.new.part"
 )
 
 // copyStore copies a store at rest and tells what it has.
@@ -345,7 +345,7 @@ func lookAtRestore(ctx context.Context, root string, done bool, want powerWants)
 	data := filepath.Join(root, "data")
 	old, restored := want.Texts[0], want.Texts[1]
 	err := opensWith(data, restored)
-	if left, bad := filepath.Glob(filepath.Join(data, "re*ing*")); bad != nil || len(left) > 0 {
+	if left, bad := filepath.Glob(filepath.Join(data, "roost.*ing*")); bad != nil || len(left) > 0 {
 		return fmt.Errorf("%q is left (%v)", left, bad)
 	}
 	if err != nil && !done {

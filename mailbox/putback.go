@@ -16,20 +16,23 @@ import (
 // The directory with its files says by its name which of them is next, each step can
 // be done again, and the next Open finishes what a kill or a power cut ended:
 //
-//	restoring       the backup is being read: what is in the data directory stays
-//	replacing-TIME  all of it is whole: the files of the store that was there get
-//	                a second name in replaced-TIME
-//	restored        they have it: their first names go, and the restored files get
-//	                a second name in the data directory
+//	roost.restoring       the backup is being read: what is in the data directory stays
+//	roost.replacing-TIME  all of it is whole: the files of the store that was there get
+//	                      a second name in replaced-TIME
+//	roost.placing         they have it: their first names go, and the restored files
+//	                      get a second name in the data directory
+//
+// Nobody gives such names to a directory of their own, since of these the next Open
+// makes the store.
 //
 // A file gets a second name, and loses the first when that is on the disk: nothing
 // promises that one which is moved to another directory is in either of them after a
 // power cut.
 
 const (
-	restoringName = "restoring"
-	replacingName = "replacing-" // and when
-	restoredName  = "restored"
+	restoringName = "roost.restoring"
+	replacingName = "roost.replacing-" // and when
+	placingName   = "roost.placing"
 	replacedName  = "replaced-" // and when
 )
 
@@ -42,7 +45,7 @@ func finishRestore(dir string) (finished bool, err error) {
 		return false, err
 	}
 	// There is only one of them: a restore begins with finishing the last.
-	for _, stage := range append(whole, filepath.Join(dir, restoredName), filepath.Join(dir, restoringName)) {
+	for _, stage := range append(whole, filepath.Join(dir, placingName), filepath.Join(dir, restoringName)) {
 		release, err := lockRestore(stage)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -88,7 +91,7 @@ func beginRestore(dir string) (release func(), err error) {
 // begunRestore gives the files of a restore, once they are whole, the name from which
 // it can be finished. there: a store has to make room, and goes to replaced.
 func begunRestore(dir string, there bool) (stage, replaced string, err error) {
-	stage = filepath.Join(dir, restoredName)
+	stage = filepath.Join(dir, placingName)
 	if there {
 		at := time.Now().UTC()
 		for ; ; at = at.Add(time.Second) {
@@ -111,7 +114,7 @@ func putBack(dir, stage string) error {
 		if err := linkStore(dir, filepath.Join(dir, replacedName+at)); err != nil {
 			return err
 		}
-		safe := filepath.Join(dir, restoredName)
+		safe := filepath.Join(dir, placingName)
 		if err := os.Rename(stage, safe); err != nil {
 			return err
 		}

@@ -26,15 +26,15 @@ func TestRestoreIsFinishedByTheNextStart(t *testing.T) {
 		}, false},
 		{"while the old were removed", func(dir, stage string) {
 			linkStore(dir, filepath.Join(dir, replacedName+filepath.Base(stage)[len(replacingName):]))
-			os.Rename(stage, filepath.Join(dir, restoredName))
+			os.Rename(stage, filepath.Join(dir, placingName))
 			os.Remove(filepath.Join(dir, "packs", packName(1)))
 		}, false},
 		{"while the new came", func(dir, stage string) {
 			linkStore(dir, filepath.Join(dir, replacedName+filepath.Base(stage)[len(replacingName):]))
-			os.Rename(stage, filepath.Join(dir, restoredName))
+			os.Rename(stage, filepath.Join(dir, placingName))
 			os.Remove(filepath.Join(dir, dbName))
 			os.Remove(filepath.Join(dir, "packs", packName(1)))
-			os.Link(filepath.Join(dir, restoredName, "packs", packName(1)), filepath.Join(dir, "packs", packName(1)))
+			os.Link(filepath.Join(dir, placingName, "packs", packName(1)), filepath.Join(dir, "packs", packName(1)))
 		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -64,10 +64,32 @@ func TestRestoreIsFinishedByTheNextStart(t *testing.T) {
 				sameTexts(t, texts(t, now), restored)
 				sameTexts(t, texts(t, openStore(t, replaced, Options{})), old)
 			}
-			if left, err := filepath.Glob(filepath.Join(dir, "re*ing*")); err != nil || len(left) > 0 {
+			if left, err := filepath.Glob(filepath.Join(dir, "roost.*ing*")); err != nil || len(left) > 0 {
 				t.Errorf("%q is left (%v)", left, err)
 			}
 		})
+	}
+}
+
+// A directory of somebody's own in the data directory is not taken for one of ours.
+func TestADirectoryOfOnesOwnIsNotARestore(t *testing.T) {
+	s, _, _ := furnished(t)
+	want, dir := texts(t, s), s.Dir()
+	other := filepath.Join(t.TempDir(), "other")
+	if _, err := Restore(t.Context(), bytes.NewReader(backUp(t, s, nil)), other, RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	for _, name := range []string{"restored", "restoring", "backup"} {
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(other)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sameTexts(t, texts(t, openStore(t, dir, Options{})), want)
+	for _, name := range []string{"restored", "restoring", "backup"} {
+		if _, err := os.Stat(filepath.Join(dir, name, dbName)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
