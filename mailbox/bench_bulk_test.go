@@ -75,6 +75,14 @@ func BenchmarkAcceptBehindBulk(b *testing.B) {
 			}
 			return s.emptyDiscarded(ctx)
 		}},
+		{"copy", func(s *Store, id AccountID, uids []UID) error {
+			_, err := s.Copy(ctx, id, InboxID, uids, "Archive")
+			return err
+		}},
+		{"move", func(s *Store, id AccountID, uids []UID) error {
+			_, err := s.Move(ctx, id, InboxID, uids, "Archive")
+			return err
+		}},
 		{"rewrite", func(s *Store, id AccountID, uids []UID) error { return s.rewritePacks(ctx) }},
 	} {
 		b.Run(bulk.name, func(b *testing.B) {
