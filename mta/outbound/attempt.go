@@ -127,6 +127,9 @@ func (a *attempt) send(ctx context.Context) error {
 		if a.conn.transactions > 0 && !a.conn.room() {
 			return errEnough
 		}
+		if err := a.reset(ctx); err != nil {
+			return a.broken("RSET", smtp.Enhanced{4, 4, 2}, err)
+		}
 		a.conn.transactions++
 		batch := a.results[a.done:min(a.done+size, len(a.results))]
 		if err := a.transaction(ctx, batch); err != nil {
@@ -135,6 +138,16 @@ func (a *attempt) send(ctx context.Context) error {
 		a.done += len(batch)
 	}
 	return nil
+}
+
+// reset ends what a transaction left open.
+func (a *attempt) reset(ctx context.Context) error {
+	if !a.conn.unfinished {
+		return nil
+	}
+	err := a.conn.Reset(ctx)
+	a.conn.unfinished = err != nil
+	return err
 }
 
 // leave keeps the connection for the next attempt where all went well, or ends
@@ -302,13 +315,6 @@ func (a *attempt) transaction(ctx context.Context, batch []Result) error {
 	}
 	if taken == 0 {
 		a.conn.unfinished = true
-		if a.done+len(batch) < len(a.results) {
-			if err := a.conn.Reset(ctx); err != nil {
-				a.done += len(batch)
-				return a.broken("RSET", smtp.Enhanced{4, 4, 2}, err)
-			}
-			a.conn.unfinished = false
-		}
 		return nil
 	}
 	body, err := m.Open()

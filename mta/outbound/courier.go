@@ -118,12 +118,9 @@ func (a *attempt) resume(ctx context.Context, c *connection) error {
 	c.Record(a.transcript)
 	a.transcript.Add(smtp.FromClient, fmt.Sprintf("(again over the connection to %s at %s)", c.target.host, c.target.addr))
 	a.conn, a.target, a.resumed = c, c.target, true
-	if c.unfinished {
-		if err := c.Reset(ctx); err != nil {
-			c.Close()
-			return a.stale(ctx, err)
-		}
-		c.unfinished = false
+	if err := a.reset(ctx); err != nil {
+		c.Close()
+		return a.stale(ctx, err)
 	}
 	err := a.send(ctx)
 	switch {
