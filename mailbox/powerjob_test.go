@@ -97,17 +97,18 @@ var powerJobs = []powerJob{
 	{
 		name: "replace",
 		prepare: func(t *testing.T, root string) powerWants {
-			s, ann, _ := furnished(t)
-			s.packs.full = 64 << 10 // some packs of both have the same name, some have not
+			s, _, _ := furnished(t)
 			restored := texts(t, s)
 			writeFile(t, filepath.Join(root, "tape"), backUp(t, s, nil))
-			for n := range 5 {
-				accept(t, s, letter(n), Placement{Account: ann.ID})
+			old, ann, _ := newStore(t, Options{}) // another, whose packs are of no use for the restored one
+			old.packs.full = 64 << 10
+			for n := range 8 {
+				accept(t, old, letter(n), Placement{Account: ann.ID})
 			}
-			if err := s.takeSnapshot(t.Context()); err != nil {
+			if err := old.takeSnapshot(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			return powerWants{Texts: []map[string]int{copyStore(t, s, filepath.Join(root, "data")), restored}}
+			return powerWants{Texts: []map[string]int{copyStore(t, old, filepath.Join(root, "data")), restored}}
 		},
 		run:   runRestore,
 		look:  lookAtRestore,
