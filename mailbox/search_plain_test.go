@@ -83,8 +83,8 @@ func (p *plain) holds(q Query) bool {
 	case TestSmaller:
 		return p.size < q.N
 	case TestHeader:
-		return slices.ContainsFunc(p.part.Header.All(q.Name), func(v string) bool {
-			return strings.Contains(message.Fold(message.DecodeWords(v)), text)
+		return slices.ContainsFunc(p.part.Header.Texts(q.Name), func(v string) bool {
+			return strings.Contains(message.Fold(v), text)
 		})
 	case TestBody:
 		return strings.Contains(p.body, text)
