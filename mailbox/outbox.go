@@ -171,7 +171,7 @@ func (s *Store) FinishAttempt(ctx context.Context, id OutboxID, r Result) error 
 }
 
 // FinishAndBegin is FinishAttempt, and BeginAttempt of the next in the same
-// commit. It gives nil for a next row that is gone, not due or not named.
+// commit. It gives nil for a next row that is gone, damaged, not due or not named.
 func (s *Store) FinishAndBegin(ctx context.Context, id OutboxID, r Result, next Attempt) (*Outgoing, error) {
 	var notice *staged
 	if r.Notice != nil {
@@ -184,7 +184,8 @@ func (s *Store) FinishAndBegin(ctx context.Context, id OutboxID, r Result, next 
 	var begun *Outgoing
 	err := s.update(ctx, func(tx *tx) error {
 		begun = nil
-		if err := tx.finishAttempt(id, r, notice); err != nil || next.ID == 0 {
+		_, unread := tx.outgoing(next.ID) // damage there must not cost what came of this one
+		if err := tx.finishAttempt(id, r, notice); err != nil || unread != nil {
 			return err
 		}
 		o, err := tx.beginAttempt(next)

@@ -193,3 +193,29 @@ func TestJournalKeepsLittleOfWhatStrangersWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A next row that can't be read does not keep the result of the one before, which
+// would be sent twice.
+func TestFinishBesideADamagedRow(t *testing.T) {
+	s, ann, _ := newStore(t, Options{})
+	submit(t, s, ann, "one.example")
+	due, _, err := s.DueOutbox(time.Now(), 10, nil)
+	if err != nil || len(due) != 1 {
+		t.Fatal(due, err)
+	}
+	damaged := due[0].ID + 1
+	key := be64(uint64(damaged))
+	if err := s.update(t.Context(), func(tx *tx) error { return tx.put(bOutbox, key, []byte("{")) }); err != nil {
+		t.Fatal(err)
+	}
+	begun, err := s.FinishAndBegin(t.Context(), due[0].ID, Result{}, Attempt{ID: damaged, Retry: time.Now()})
+	if err != nil || begun != nil {
+		t.Errorf("%v, %v", begun, err)
+	}
+	if _, err := s.Outgoing(due[0].ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("what was delivered is still there: %v", err)
+	}
+	if err := s.update(t.Context(), func(tx *tx) error { return tx.delete(bOutbox, key) }); err != nil {
+		t.Fatal(err) // the check at the end wants it gone
+	}
+}
